@@ -1,0 +1,29 @@
+"""What a broker or a sink says of a window: where its gate is, which faults it offers, or why it has none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from chaosharness.model.gate import Point
+from chaosharness.model.window import Actor
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """One window of one flow, as one broker or sink gives it."""
+
+    window: str
+    point: Point
+    actor: Actor
+    """Whose link the gate stands on."""
+    server: str
+    """`LinkId.server` of that link: `broker` or `effect.NAME`."""
+    offers: tuple[str, ...]
+    """Fault ids that can be aimed here."""
+    redelivers: frozenset[str] = frozenset()
+    """Those of `offers` after which the broker promises to hand an unsettled delivery over again."""
+    after_effects: bool = False
+    """The gate waits for the key's effects: an earlier match means that the flow has no such window."""
+    declined: Mapping[str, str] = field(default_factory=dict)
+    """Fault id → why it is not applicable here for this flow; `*` for the whole window."""

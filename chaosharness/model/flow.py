@@ -1,0 +1,112 @@
+"""A flow as its flow file or `Flow` declares it: checked, complete, with every default filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from chaosharness.model.semantic import Promise
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where messages come from: a broker by its registered name, and the queue, topic or key there."""
+
+    broker: str
+    name: str
+    declare: bool = True
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """What the broker itself understands (`arguments`, `exchange`, `routing_key`, `dead_letter`, …), checked by it."""
+    key: str | None = None
+    """A `Place`, where the key cannot be found by its shape."""
+    unkeyed: str = "unproven"
+    """`unproven` | `ignore`"""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A system under test: how to run it. Strings are templates, filled at launch."""
+
+    name: str
+    command: str
+    env: Mapping[str, str] = field(default_factory=dict)
+    pass_env: tuple[str, ...] = ()
+    cwd: str | None = None
+    """Absolute; relative paths were resolved against the flow file's folder."""
+    replicas: int = 1
+    restart: str = "always"
+    """`always` | `never`"""
+    stop_grace_s: float = 10.0
+    image: str | None = None
+    shared: bool = False
+    """True for `[service.NAME]`, whose templates name the flow: `{payment.effect}`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Producer:
+    """A system under test that publishes when it is driven."""
+
+    service: Service
+    drive: str = "stdin"
+    """`stdin`, or `METHOD /path` for a service that listens at `{port}`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """Where effects land: a sink by its registered name, and what counts there."""
+
+    name: str
+    """`effect` where a flow has one; else its name in `[flow.X.effects.NAME]`."""
+    sink: str
+    target: str
+    """What the sink makes of it, e.g. `POST /v1/charges`; empty = any."""
+    count: int = 1
+    key: str | None = None
+    idempotent_by: str | None = None
+    answer_status: int = 200
+    answer_body: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What is sent through the flow in one scenario."""
+
+    messages: int = 200
+    in_flight: int = 10
+    rate_per_s: float | None = None
+    payload: str = '{"key": "{key}"}'
+    headers: Mapping[str, str] = field(default_factory=dict)
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    target: str | int | None = None
+    """Which message a fault is aimed at: a number, a key, or `module:function`; None = drawn from the seed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """One named path producer → broker → consumer → effect, under one declared semantic, with the reason for it."""
+
+    name: str
+    source: Source
+    promise: Promise
+    consumer: Service | None = None
+    """None: the harness reads the source itself, and arrival is the effect."""
+    producer: Producer | None = None
+    """None: the harness publishes, with confirms."""
+    effects: tuple[Effect, ...] = ()
+    workload: Workload = Workload()
+    scenarios: tuple[str, ...] = ("*",)
+    """Globs over `window:fault`."""
+    origin: str = "<python>"
+    """The flow file, or where the `Flow` was made; for errors and reproduce lines."""
+    folder: str = "."
+    """What relative paths are relative to: the flow file's folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowFile:
+    """All of one `flows.toml`."""
+
+    path: str
+    flows: tuple[Flow, ...]
+    images: Mapping[str, str] = field(default_factory=dict)

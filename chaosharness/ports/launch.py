@@ -1,0 +1,163 @@
+"""Where servers and systems under test come from: a launcher makes instances of recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+from chaosharness.model.address import Address
+
+
+class Signal(StrEnum):
+    """What can be sent to an instance."""
+
+    TERM = "term"
+    KILL = "kill"
+    FREEZE = "freeze"
+    THAW = "thaw"
+
+
+class Scope(StrEnum):
+    """To whom: the whole tree of processes, the parent alone, or the children alone."""
+
+    TREE = "tree"
+    PARENT = "parent"
+    CHILD = "child"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What shows that something happened: never the call's own return, always a look afterwards."""
+
+    ok: bool
+    what: str
+    """In words: `SIGKILL to 3 processes; all gone after 2 ms`."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How to run one server or one replica of a system under test, for any backend."""
+
+    name: str
+    """Unique in the session: `rabbitmq.0`, `payment.1`."""
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    """The whole environment: nothing is inherited."""
+    folder: Path
+    """Working folder; for a server also its data."""
+    log: Path
+    """Standard output and error, line by line, each with its time."""
+    nodes: Mapping[str, Address] = field(default_factory=dict)
+    """What it listens on, by name: `amqp`, `management`."""
+    restart: str = "never"
+    """`always`: as a supervisor would, at once, with a growing pause when it exits again and again."""
+    stdio: tuple[int, int] | None = None
+    """File descriptors to become its standard input and output (a driven producer); None: none, and the log."""
+
+
+class Instance(Protocol):
+    """One running server or replica; it may go through several incarnations."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def nodes(self) -> Mapping[str, Address]: ...
+
+    @property
+    def log(self) -> Path: ...
+
+    def alive(self) -> bool:
+        """Whether any process of it is alive now."""
+        ...
+
+    def exits(self) -> Sequence[int]:
+        """Exit codes of the incarnations that ended without being asked to (negative: a signal)."""
+        ...
+
+    def signal(self, signal: Signal, scope: Scope = Scope.TREE) -> Evidence:
+        """Sends it and looks: a KILL returns when the processes are gone, a FREEZE when they are stopped.
+
+        After a KILL the instance stays down until `restart`, whatever its recipe's restart policy.
+        """
+        ...
+
+    def restart(self, keep_data: bool = True) -> Evidence:
+        """Starts the next incarnation of one that is down; the same name and addresses."""
+        ...
+
+    def stop(self, grace_s: float) -> Evidence:
+        """SIGTERM to the parent, then after `grace_s` SIGKILL to what is left of the tree; no restart after it."""
+        ...
+
+    def remotes(self) -> Sequence[Address]:
+        """Where TCP connections of any process of the tree lead now: for the guard against a bypass."""
+        ...
+
+
+class Launcher(Protocol):
+    """A backend: `local` | `docker`."""
+
+    @property
+    def backend(self) -> str: ...
+
+    def launch(self, recipe: Recipe) -> Instance:
+        """Starts it; returns as soon as the process exists. Raises BadInput if the command is not there."""
+        ...
+
+    def free_port(self) -> int:
+        """A port that nothing listens on, below the kernel's ephemeral range."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """A scenario's own piece of a server: a vhost, a database. Queue names in it are the system under test's own."""
+
+    name: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """What a connection string needs: user, password, vhost, db."""
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """Whether this machine can start a server, how, and what is missing."""
+
+    server: str
+    ok: bool
+    version: str | None
+    how: str
+    remedy: str | None = None
+    """The one command that adds what is missing."""
+
+
+class Server(Protocol):
+    """One kind of server; one file in servers/."""
+
+    name: str
+    port: str
+    """The node (a key of `Instance.nodes`) that clients connect to and links lead to."""
+
+    def available(self) -> Availability:
+        """Looks, starts nothing."""
+        ...
+
+    def start(self, launcher: Launcher, folder: Path) -> Instance:
+        """Starts it in `folder` and returns when it is ready for clients. Raises MissingServer, ServerFailed."""
+        ...
+
+    def wait_ready(self, instance: Instance) -> None:
+        """Returns when clients can be served, e.g. after a restart. Raises ServerFailed with the log's tail."""
+        ...
+
+    def lease(self, instance: Instance, name: str) -> Namespace:
+        """A fresh, empty piece for one scenario."""
+        ...
+
+    def release(self, instance: Instance, namespace: Namespace) -> None:
+        """Gives it back and removes what is in it."""
+        ...

@@ -1,0 +1,94 @@
+"""Codecs and stubs: what the relay loads by entry-point name. All of it is sans-I/O or asyncio, never both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from chaosharness.model.event import Sighting
+from chaosharness.model.key import KeyFinder
+
+
+class Side(StrEnum):
+    """Who sent the bytes."""
+
+    CLIENT = "client"
+    SERVER = "server"
+
+
+OVERTAKES = -1
+"""A lane that nothing stalls: heartbeats."""
+BARRIER = 0
+"""The connection's own lane: ordered behind every stalled lane of its direction (a close must not overtake an ack)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """The smallest stretch of bytes that can be held, dropped or cut: a frame, or a whole message of several frames."""
+
+    data: bytes
+    lane: int = BARRIER
+    """What comes later in the same lane and direction may not overtake this: a channel's number."""
+    seen: tuple[Sighting, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CodecOptions:
+    """What a codec must know of the flow to tell the source's messages from all others; from `Broker.codec_options`."""
+
+    source: str
+    """The queue or key."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """The broker's own: exchange, routing_key, …; plain JSON types, since it crosses processes."""
+    place: str | None = None
+    """`source.key`, where declared."""
+    producer_link: bool = False
+    """This link belongs to a producer: keyed publishes to unknown destinations are the source's."""
+
+
+class Codec(Protocol):
+    """Decodes one connection, both directions. A constructor `(options: CodecOptions, finder: KeyFinder)`."""
+
+    def feed(self, side: Side, data: bytes) -> Sequence[Unit]:
+        """Complete units so far; their data, concatenated, is the input to the byte.
+
+        Bytes that cannot be decoded come out as one Unit with an UNPARSED sighting, and all later bytes as plain units.
+        Raises nothing.
+        """
+        ...
+
+    def split(self, unit: Unit, key: str) -> tuple[Unit | None, Unit]:
+        """A unit of several keys (a bulk confirm) as (all before `key`, the rest); (None, unit) if it cannot."""
+        ...
+
+
+class StubControl(Protocol):
+    """What the relay gives to a sink's stub."""
+
+    def record(self, sightings: Sequence[Sighting], link: str, conn: int) -> None:
+        """Into the ledger, before anything goes on."""
+        ...
+
+    async def pass_gate(self, point: str, key: str, link: str, conn: int, size: int) -> bool:
+        """Waits while a gate holds the key here.
+
+        True: go on; False: the connection is gone, or the gate threw it away.
+        """
+        ...
+
+    def effects_of(self, key: str) -> int:
+        """How many effects the key has, over all sinks of the scenario."""
+        ...
+
+
+class Stub(Protocol):
+    """A sink's part in the relay: serves one listening socket per link. Constructor `(options: Mapping, finder)`."""
+
+    def serve(self, link: str, control: StubControl) -> Any:
+        """An asyncio protocol factory for connections of this link."""
+        ...
+
+
+__all__ = ["BARRIER", "OVERTAKES", "Codec", "CodecOptions", "KeyFinder", "Side", "Stub", "StubControl", "Unit"]
