@@ -23,6 +23,8 @@ class Aim:
     """Fault ids that can be aimed here."""
     redelivers: frozenset[str] = frozenset()
     """Those of `offers` after which the broker promises to hand an unsettled delivery over again."""
+    unsettled: bool = False
+    """The window needs a delivery that is not settled by being handed over (model.gate.Gate.unsettled)."""
     after_effects: bool = False
     """The gate waits for the key's effects: an earlier match means that the flow has no such window."""
     declined: Mapping[str, str] = field(default_factory=dict)

@@ -5,7 +5,8 @@
 operations (origin harness; `op!` pairs the two)
     invoke      op!, producer! (service), by: "workload" | "republish"
     complete    op!, outcome! ("ok" | "fail" | "info"), told (the caller was told so), detail
-wire (origin relay; all have `link` and `conn`)
+wire (origin relay; all have `link` and `conn`; recorded as the bytes go on. `discarded: true` = they never did: the
+broker or client sent this, and a gate, a fault or a lost connection threw it away at the tap)
     connect     -
     disconnect  by! ("client" | "server" | "tap"): whose end of file came first
     subscribe   consumer (tag), source! (bool), auto_ack (bool), prefetch (int | null)       the request
@@ -41,7 +42,7 @@ sink (origin relay; `link` is the replica's link to the effect)
 processes (origin keeper; `instance!`)
     started     pid!, incarnation!
     signalled   signal!, scope!, pids!
-    exited      pid!, incarnation!, code! (negative: a signal), asked! (bool: by the harness), gone! (bool: the whole tree)
+    exited      pid!, incarnation!, code! (negative: a signal), asked! (by the harness), gone! (the whole tree)
 faults (origin harness)
     fault_injected  fault!, evidence! (mapping), link, ok! (bool)
     fault_healed    fault!, evidence!, ok!

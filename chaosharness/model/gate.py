@@ -46,6 +46,8 @@ class Gate:
     """`LinkId.server` of those links: `broker` or `effect.NAME`."""
     deadline_s: float = 5.0
     """A hold longer than this ends itself: forwarded, and recorded as `deadline`."""
+    unsettled: bool = False
+    """The delivery must be unsettled: one that is settled by being handed over is `settled_on_delivery`."""
     after_effects: int = 0
     """For SETTLE: how many effects the key must have by then; a settle before that is `settled_before_effect`."""
 

@@ -36,6 +36,7 @@ class Plan:
     actor: Actor
     server: str
     action: Action
+    unsettled: bool
     after_effects: bool
     redelivers: bool
     steps: tuple[Step, ...]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
 from chaosharness.model.event import Sighting
+from chaosharness.model.gate import Point
 from chaosharness.model.key import KeyFinder
 
 
@@ -67,27 +69,31 @@ class Codec(Protocol):
 class StubControl(Protocol):
     """What the relay gives to a sink's stub."""
 
+    def opened(self, link: str) -> int:
+        """A connection was accepted: its number."""
+        ...
+
+    def gone(self, link: str, conn: int) -> None:
+        """The connection's other end is gone: what a gate holds of it is thrown away. Idempotent."""
+        ...
+
     def record(self, sightings: Sequence[Sighting], link: str, conn: int) -> None:
         """Into the ledger, before anything goes on."""
         ...
 
-    async def pass_gate(self, point: str, key: str, link: str, conn: int, size: int) -> bool:
+    async def pass_gate(self, point: Point, key: str, link: str, conn: int, size: int) -> bool:
         """Waits while a gate holds the key here.
 
         True: go on; False: the connection is gone, or the gate threw it away.
         """
         ...
 
-    def effects_of(self, key: str) -> int:
-        """How many effects the key has, over all sinks of the scenario."""
-        ...
-
 
 class Stub(Protocol):
     """A sink's part in the relay: serves one listening socket per link. Constructor `(options: Mapping, finder)`."""
 
-    def serve(self, link: str, control: StubControl) -> Any:
-        """An asyncio protocol factory for connections of this link."""
+    def connection(self, link: str, control: StubControl) -> asyncio.BaseProtocol:
+        """The protocol of one new connection on this link; asyncio makes its transport."""
         ...
 
 

@@ -1,0 +1,172 @@
+"""Everything of one scenario inside the relay: its ledger, gates, taps and sinks."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Mapping, Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from chaosharness.ledger.writer import Ledger
+from chaosharness.model.address import Address, LinkId
+from chaosharness.model.errors import HarnessBroke
+from chaosharness.model.event import Kind, Sighting
+from chaosharness.model.gate import Gate, Point
+from chaosharness.model.key import KeyFinder, Place
+from chaosharness.ports.wire import Codec, CodecOptions, Side, Stub
+from chaosharness.relay.gates import ArmedGate, Gates
+from chaosharness.relay.pump import Connection
+
+
+def load(group: str, name: str) -> Any:
+    """What the entry point `name` of `group` names. Raises HarnessBroke if there is none."""
+    for entry in entry_points(group=group, name=name):
+        return entry.load()
+    raise HarnessBroke(f"relay: no entry point {name!r} in group {group!r}")
+
+
+class StubHolder:
+    """A request or response that a gate holds."""
+
+    def __init__(self) -> None:
+        self.done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    def let_go(self, forward: bool) -> int:
+        if not self.done.done():
+            self.done.set_result(forward)
+        return 0
+
+
+class Scene:
+    """One scenario's part of the relay; also what sinks' stubs are given (ports.wire.StubControl)."""
+
+    def __init__(self, folder: Path, nonce: str, others: Sequence[str]) -> None:
+        self.nonce = nonce
+        self.others = tuple(others)
+        self.ledger = Ledger(folder, "relay")
+        self.gates = Gates(self._append)
+        self._numbers = itertools.count(1)
+        self._connections: set[Connection] = set()
+        self._stubs: dict[str, Stub] = {}
+        self._tap_servers: list[asyncio.Server] = []
+        self._sink_servers: list[asyncio.Server] = []
+        self._sink_transports: set[asyncio.BaseTransport] = set()
+        self._gone: set[int] = set()
+
+    def _append(
+        self,
+        kind: Kind,
+        keys: Sequence[str] = (),
+        *,
+        link: str | None = None,
+        conn: int | None = None,
+        data: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.ledger.append(kind, keys, link=link, conn=conn, data=data)
+
+    def finder(self, place: str | None) -> KeyFinder:
+        return KeyFinder(self.nonce, self.others, Place(place) if place else None)
+
+    # taps
+
+    async def open_tap(self, link: LinkId, upstream: Address, codec: str, options: CodecOptions, host: str) -> Address:
+        """Listens for one link and passes each connection on to `upstream` through a codec of its own."""
+        make_codec = load("chaosharness.codecs", codec)
+        finder = self.finder(options.place)
+
+        def accept() -> asyncio.BaseProtocol:
+            made: Codec = make_codec(options, finder)
+            connection = Connection(
+                next(self._numbers),
+                link,
+                upstream,
+                made,
+                self.gates,
+                self.record_wire,
+                self._append,
+                self._connections.discard,
+            )
+            self._connections.add(connection)
+            return connection.ends[Side.CLIENT]
+
+        server = await asyncio.get_running_loop().create_server(accept, host, 0, backlog=128)
+        self._tap_servers.append(server)
+        return _address(server)
+
+    def record_wire(self, sightings: Sequence[Sighting], link: str, conn: int, *, discarded: bool = False) -> None:
+        """Tap sightings into the ledger; `discarded` marks what never went on."""
+        for sighting in sightings:
+            data = {**sighting.data, "discarded": True} if discarded else sighting.data
+            self.ledger.append(sighting.kind, sighting.keys, link=link, conn=conn, data=data)
+
+    # sinks
+
+    def add_sink(self, name: str, stub: str, options: Mapping[str, Any]) -> None:
+        """One stub, shared by all links to it: what it has applied it has applied for all replicas."""
+        make_stub = load("chaosharness.sink_stubs", stub)
+        self._stubs[name] = make_stub(options, self.finder(options.get("key")))
+
+    async def open_sink(self, name: str, link: LinkId, host: str) -> Address:
+        """Listens for one link to the sink `name`."""
+        stub = self._stubs[name]
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: stub.connection(str(link), self), host, 0, backlog=128)
+        self._sink_servers.append(server)
+        return _address(server)
+
+    def opened(self, link: str) -> int:
+        number = next(self._numbers)
+        self.ledger.append(Kind.CONNECT, link=link, conn=number)
+        return number
+
+    def gone(self, link: str, conn: int) -> None:
+        if conn not in self._gone:
+            self._gone.add(conn)
+            self.ledger.append(Kind.DISCONNECT, link=link, conn=conn, data={"by": Side.CLIENT.value})
+            self.gates.connection_gone(link, conn)
+
+    def record(self, sightings: Sequence[Sighting], link: str, conn: int) -> None:
+        for sighting in sightings:
+            self.ledger.append(sighting.kind, sighting.keys, link=link, conn=conn, data=sighting.data)
+            if sighting.kind is Kind.EFFECT:
+                for key in sighting.keys:
+                    self.gates.count_effect(key)
+
+    async def pass_gate(self, point: Point, key: str, link: str, conn: int, size: int) -> bool:
+        if conn in self._gone:
+            return False
+        where = LinkId.parse(link)
+        armed: ArmedGate | None = self.gates.stops(Sighting(Kind(point.value), (key,)), where, conn)
+        if armed is None:
+            return True
+        holder = StubHolder()
+        self.gates.hold(armed, holder, where, conn, size)
+        return await holder.done and conn not in self._gone
+
+    # gates and the end
+
+    def arm(self, gate: Gate) -> None:
+        self.gates.arm(gate)
+
+    def close_sinks(self) -> None:
+        """No request is taken from now on."""
+        for server in self._sink_servers:
+            server.close()
+        self._sink_servers.clear()
+
+    def end(self) -> None:
+        """Ends every connection and listener, and closes the ledger as complete."""
+        self.gates.disarm_all()
+        self.close_sinks()
+        for server in self._tap_servers:
+            server.close()
+        for connection in list(self._connections):
+            connection.abort()
+        self.ledger.end()
+
+
+def _address(server: asyncio.Server) -> Address:
+    host, port = server.sockets[0].getsockname()[:2]
+    return Address(host, port)

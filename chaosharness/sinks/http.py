@@ -1,0 +1,77 @@
+"""The HTTP sink: a stub of the API that a system under test calls (a payment API, a carrier)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from chaosharness.model.address import Address
+from chaosharness.model.aim import Aim
+from chaosharness.model.flow import Effect, Flow
+from chaosharness.model.gate import Point
+from chaosharness.model.key import Place
+from chaosharness.model.window import Actor
+
+METHODS = ("POST", "PUT", "PATCH", "DELETE", "GET", "HEAD", "OPTIONS")
+TARGET = re.compile(r"([A-Z]+) (/\S*)")
+
+
+class HttpSink:
+    """`effect.http = "POST /v1/charges"`: requests that match are effects; without a target any but GET, HEAD, OPTIONS."""
+
+    name = "http"
+    stub = "http"
+
+    def problems(self, effect: Effect) -> Sequence[str]:
+        """Everything wrong with the declared effect, each naming its key."""
+        found = []
+        if effect.target:
+            match = TARGET.fullmatch(effect.target)
+            if not match or match.group(1) not in METHODS:
+                found.append(f'http: expected "METHOD /path" ({", ".join(METHODS)}), found {effect.target!r}')
+            elif "?" in match.group(2):
+                found.append(f"http: the path is matched without a query, found {effect.target!r}")
+        for field, text in (("key", effect.key), ("idempotent_by", effect.idempotent_by)):
+            problem = Place(text).problem() if text else None
+            if problem:
+                found.append(f"{field}: {problem}, found {text!r}")
+            elif text and text.startswith("property:"):
+                found.append(f"{field}: an HTTP request has no properties, found {text!r}")
+        if not 200 <= effect.answer_status <= 599:
+            found.append(f"answer.status: expected 200 to 599, found {effect.answer_status}")
+        return found
+
+    def stub_options(self, effect: Effect) -> Mapping[str, Any]:
+        """What `HttpStub` takes."""
+        match = TARGET.fullmatch(effect.target)
+        return {
+            "sink": effect.name,
+            "method": match.group(1) if match else None,
+            "path": match.group(2) if match else None,
+            "key": effect.key,
+            "idempotent_by": effect.idempotent_by,
+            "status": effect.answer_status,
+            "body": effect.answer_body,
+        }
+
+    def connection_string(self, address: Address) -> str:
+        return f"http://{address}"
+
+    def aims(self, flow: Flow, effect: Effect) -> Sequence[Aim]:
+        """A request held before it is applied, and its answer held after."""
+        own = "the harness reads the source itself: there is no consumer to break"
+        declined = {} if flow.consumer else {"*": own}
+        server = f"effect.{effect.name}"
+        return (
+            Aim("deliver-effect", Point.REQUEST, Actor.CONSUMER, server, ("crash",), declined=declined),
+            Aim(
+                "effect-response",
+                Point.RESPONSE,
+                Actor.CONSUMER,
+                server,
+                ("crash",),
+                redelivers=frozenset({"crash"}),
+                declined=declined,
+            ),
+        )

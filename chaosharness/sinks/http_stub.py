@@ -1,0 +1,229 @@
+"""The HTTP sink's part in the relay: serves requests by h11, applies effects, and stops at gates before and after.
+
+Applied means: this process decided so, in one step of its loop, and wrote it down before it answered. A request whose
+connection is gone before that step is thrown away and recorded as `discarded`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import h11
+
+from chaosharness.model.event import Kind, Sighting
+from chaosharness.model.gate import Point
+from chaosharness.model.key import KeyFinder, Place
+from chaosharness.ports.wire import StubControl
+
+MAX_BODY = 64 << 20
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class HttpStub:
+    """State shared by every connection: what was applied under which idempotency key."""
+
+    def __init__(self, options: Mapping[str, Any], finder: KeyFinder) -> None:
+        """`options`: those of `HttpSink.stub_options`."""
+        self.sink = str(options["sink"])
+        self.finder = finder
+        self.key_place = Place(options["key"]) if options.get("key") else None
+        self.idempotent_by = Place(options["idempotent_by"]) if options.get("idempotent_by") else None
+        self.status = int(options["status"])
+        self.body = str(options["body"]).encode()
+        self._method = options.get("method")
+        path = options.get("path")
+        self._path = re.compile(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(path))) if path else None
+        self._applied: dict[str, bytes] = {}
+        self._numbers = itertools.count(1)
+
+    def connection(self, link: str, control: StubControl) -> asyncio.BaseProtocol:
+        return HttpConnection(self, link, control)
+
+    def is_effect(self, request: Request) -> bool:
+        """Whether the request is the declared effect."""
+        if self._method is None or self._path is None:
+            return request.method not in SAFE
+        return request.method == self._method and self._path.fullmatch(request.path) is not None
+
+    def declared(self) -> str:
+        return f"{self._method} {self._path.pattern if self._path else ''}"
+
+    def key_of(self, request: Request) -> str | None:
+        """The message key that the request carries."""
+        if self.key_place:
+            found = request.read(self.key_place)
+            return self.finder.find(found.encode()) if found else None
+        return self.finder.find(request.target.encode(), *request.raw_headers, request.body)
+
+    def apply(self, request: Request, key: str, idempotency_key: str | None) -> tuple[Sighting, int, bytes]:
+        """Decides what the request does: an effect, a replay, or a clash. Returns what to record and to answer."""
+        data: dict[str, Any] = {"sink": self.sink}
+        if idempotency_key is not None:
+            data["idempotency_key"] = idempotency_key
+        if self.status >= 400:
+            return Sighting(Kind.REFUSED, (key,), {**data, "status": self.status}), self.status, self.body
+        if self.idempotent_by and idempotency_key is not None:
+            print_of_body = hashlib.sha256(request.method.encode() + request.target.encode() + request.body).digest()
+            earlier = self._applied.setdefault(idempotency_key, print_of_body)
+            if earlier is not print_of_body:
+                if earlier == print_of_body:
+                    return Sighting(Kind.REPLAY, (key,), data), self.status, self.body
+                clash = json.dumps({"error": "idempotency key reused with another body"}).encode()
+                return Sighting(Kind.KEY_REUSED, (key,), data), 409, clash
+        data["effect"] = f"{self.sink}#{next(self._numbers)}"
+        return Sighting(Kind.EFFECT, (key,), data), self.status, self.body
+
+
+class Request:
+    """One request, read whole."""
+
+    def __init__(self, head: h11.Request, body: bytes) -> None:
+        self.method = head.method.decode("ascii")
+        self.target = head.target.decode("ascii", "replace")
+        url = urlsplit(self.target)
+        self.path = unquote(url.path)
+        self.query = dict(parse_qsl(url.query))
+        self.raw_headers = [bytes(value) for _, value in head.headers]
+        self.headers = {bytes(n).decode("ascii"): bytes(v).decode("latin-1") for n, v in head.headers}
+        self.body = body
+
+    def read(self, place: Place) -> str | None:
+        return place.read(headers=self.headers, body=self.body, path=self.path, query=self.query)
+
+
+class HttpConnection(asyncio.Protocol):
+    """One client connection: requests one after the other."""
+
+    def __init__(self, stub: HttpStub, link: str, control: StubControl) -> None:
+        self._stub = stub
+        self._link = link
+        self._control = control
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 16)
+        self._transport: asyncio.Transport | None = None
+        self._conn = 0
+        self._head: h11.Request | None = None
+        self._body = bytearray()
+        self._task: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._conn = self._control.opened(self._link)
+
+    def data_received(self, data: bytes) -> None:
+        self._http.receive_data(data)
+        self._read_on()
+
+    def eof_received(self) -> None:
+        self._control.gone(self._link, self._conn)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._control.gone(self._link, self._conn)
+
+    def _read_on(self) -> None:
+        """Takes complete events until a request is whole or more bytes are needed."""
+        try:
+            while self._task is None:
+                event = self._http.next_event()
+                if event is h11.NEED_DATA or event is h11.PAUSED or isinstance(event, h11.ConnectionClosed):
+                    return
+                if isinstance(event, h11.Request):
+                    self._head = event
+                    self._body.clear()
+                    if self._http.they_are_waiting_for_100_continue:
+                        self._send(h11.InformationalResponse(status_code=100, headers=[]))
+                elif isinstance(event, h11.Data):
+                    self._body += event.data
+                    if len(self._body) > MAX_BODY:
+                        raise h11.RemoteProtocolError(f"body of more than {MAX_BODY} bytes", error_status_hint=413)
+                elif isinstance(event, h11.EndOfMessage) and self._head:
+                    self._task = asyncio.get_running_loop().create_task(
+                        self._answer(Request(self._head, bytes(self._body)))
+                    )
+        except (h11.RemoteProtocolError, ValueError) as bad:
+            self._reject(bad)
+
+    def _reject(self, bad: Exception) -> None:
+        status = getattr(bad, "error_status_hint", 400)
+        unparsed = Sighting(Kind.UNPARSED, (), {"reason": f"not an HTTP request that can be read: {bad}"})
+        self._control.record([unparsed], self._link, self._conn)
+        if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            self._respond(status, json.dumps({"error": str(bad)}).encode(), close=True)
+        if self._transport:
+            self._transport.close()
+
+    async def _answer(self, request: Request) -> None:
+        status, body = await self._handle(request)
+        self._task = None
+        if status is None or self._transport is None or self._transport.is_closing():
+            return
+        self._respond(status, body)
+        if self._http.our_state is h11.MUST_CLOSE:
+            self._transport.close()
+        elif self._http.our_state is h11.DONE:
+            self._http.start_next_cycle()
+            self._read_on()
+
+    async def _handle(self, request: Request) -> tuple[int | None, bytes]:
+        """The life of one request. A status of None: nobody is there to be answered."""
+        stub, record = self._stub, self._record
+        key = stub.key_of(request)
+        said = {"sink": stub.sink, "method": request.method, "target": request.target}
+        if not stub.is_effect(request):
+            if request.method in SAFE:
+                return 200, b"{}"
+            record(
+                Sighting(
+                    Kind.ASIDE, (key,) if key else (), {"what": "request", "to": f"{request.method} {request.path}"}
+                )
+            )
+            no_effect = f"{request.method} {request.path} is not the declared effect ({stub.declared()})"
+            return 404, json.dumps({"error": f"chaosharness: {no_effect}"}).encode()
+        if key is None:
+            foreign = stub.finder.foreign(request.target.encode(), *request.raw_headers, request.body)
+            if foreign:
+                record(Sighting(Kind.FOREIGN_KEY, (), {"found": foreign}))
+            what = f"request {request.method} {request.target}"
+            record(
+                Sighting(Kind.UNKEYED, (), {"what": what, "place": stub.key_place.text if stub.key_place else "any"})
+            )
+            return stub.status, stub.body
+        idempotency_key = request.read(stub.idempotent_by) if stub.idempotent_by else None
+        record(Sighting(Kind.REQUEST, (key,), {**said, "idempotency_key": idempotency_key}))
+        size = len(request.body)
+        if not await self._control.pass_gate(Point.REQUEST, key, self._link, self._conn, size):
+            record(
+                Sighting(
+                    Kind.DISCARDED, (key,), {"sink": stub.sink, "why": "its connection was gone before it was applied"}
+                )
+            )
+            return None, b""
+        sighting, status, body = stub.apply(request, key, idempotency_key)
+        record(sighting)
+        if not await self._control.pass_gate(Point.RESPONSE, key, self._link, self._conn, len(body)):
+            return None, b""
+        record(Sighting(Kind.RESPONSE, (key,), {"sink": stub.sink, "status": status}))
+        return status, body
+
+    def _record(self, sighting: Sighting) -> None:
+        self._control.record([sighting], self._link, self._conn)
+
+    def _respond(self, status: int, body: bytes, close: bool = False) -> None:
+        headers = [("content-type", "application/json"), ("content-length", str(len(body)))]
+        if close:
+            headers.append(("connection", "close"))
+        self._send(h11.Response(status_code=status, headers=headers))
+        self._send(h11.Data(data=body))
+        self._send(h11.EndOfMessage())
+
+    def _send(self, event: h11.Event) -> None:
+        data = self._http.send(event)
+        if data and self._transport and not self._transport.is_closing():
+            self._transport.write(data)
