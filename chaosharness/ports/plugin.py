@@ -177,6 +177,8 @@ class Target:
     ticket: Ticket
     instance: Instance | None
     """The replica that holds the message; None where the gate is on the harness's own link."""
+    restarts: bool
+    """Whether that replica has a supervisor that starts it again."""
     link: ToxicLink
     """That replica's link to the broker."""
     server: Instance
@@ -185,6 +187,14 @@ class Target:
     """Waits until the broker serves clients again."""
     republish: Callable[[], Evidence]
     """Publishes the aimed message's bytes once more, on a connection of the harness's own; returns at its confirm."""
+
+
+@dataclass(slots=True)
+class Injection:
+    """A fault that is in: what shows it, and afterwards what shows its heal."""
+
+    evidence: Evidence
+    healed: Evidence | None = None
 
 
 class Release(StrEnum):
@@ -204,6 +214,9 @@ class Fault(Protocol):
     until: str
     """When it heals: `at_once` | `published` (model.plan.Step)."""
 
-    def inject(self, target: Target) -> AbstractContextManager[Evidence]:
-        """Entering injects and returns evidence; leaving heals. For CUT, entering only gathers the evidence."""
+    def inject(self, target: Target) -> AbstractContextManager[Injection]:
+        """Entering injects and looks for evidence; leaving heals and looks again, into `Injection.healed`.
+
+        For CUT, entering only gathers the evidence of what the gate did.
+        """
         ...

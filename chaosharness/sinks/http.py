@@ -18,7 +18,7 @@ TARGET = re.compile(r"([A-Z]+) (/\S*)")
 
 
 class HttpSink:
-    """`effect.http = "POST /v1/charges"`: requests that match are effects; without a target any but GET, HEAD, OPTIONS."""
+    """`http = "POST /v1/charges"`: requests that match are effects; without a target any but GET, HEAD, OPTIONS."""
 
     name = "http"
     stub = "http"

@@ -71,10 +71,12 @@ class HttpStub:
             return Sighting(Kind.REFUSED, (key,), {**data, "status": self.status}), self.status, self.body
         if self.idempotent_by and idempotency_key is not None:
             print_of_body = hashlib.sha256(request.method.encode() + request.target.encode() + request.body).digest()
-            earlier = self._applied.setdefault(idempotency_key, print_of_body)
-            if earlier is not print_of_body:
-                if earlier == print_of_body:
-                    return Sighting(Kind.REPLAY, (key,), data), self.status, self.body
+            earlier = self._applied.get(idempotency_key)
+            if earlier == print_of_body:
+                return Sighting(Kind.REPLAY, (key,), data), self.status, self.body
+            if earlier is None:
+                self._applied[idempotency_key] = print_of_body
+            else:
                 clash = json.dumps({"error": "idempotency key reused with another body"}).encode()
                 return Sighting(Kind.KEY_REUSED, (key,), data), 409, clash
         data["effect"] = f"{self.sink}#{next(self._numbers)}"
@@ -216,7 +218,9 @@ class HttpConnection(asyncio.Protocol):
         self._control.record([sighting], self._link, self._conn)
 
     def _respond(self, status: int, body: bytes, close: bool = False) -> None:
-        headers = [("content-type", "application/json"), ("content-length", str(len(body)))]
+        if status in (204, 304):  # RFC 9110, 6.4.1: these have no content
+            body = b""
+        headers = [("content-type", "application/json"), ("content-length", str(len(body)))] if body else []
         if close:
             headers.append(("connection", "close"))
         self._send(h11.Response(status_code=status, headers=headers))
