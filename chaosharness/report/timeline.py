@@ -1,0 +1,99 @@
+"""What happened to one message, in order: events as lines, with times a person can compare.
+
+Goes in: events of one scenario. Comes out: `origin_of_time` gives the moment that is 0, `rows` the lines, each with
+`describe`'s sentence. To try it: `suites/unit/test_report_timeline.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from chaosharness.model.event import Event, Kind
+from chaosharness.model.verdict import Result
+from chaosharness.report.sentences import describe
+from chaosharness.report.words import clean, pairs
+
+FAULT_KINDS = frozenset({Kind.FAULT_INJECTED, Kind.FAULT_HEALED, Kind.SIGNALLED})
+"""What a timeline shows as the fault itself."""
+
+
+def where(event: Event) -> str:
+    """Where an event was seen: its link and connection, its instance, or who wrote it."""
+    if event.link:
+        return clean(event.link) + (f" #{event.conn}" if event.conn is not None else "")
+    instance = event.data.get("instance")
+    return clean(instance) if instance else clean(event.origin)
+
+
+@dataclass(frozen=True, slots=True)
+class Zero:
+    """The moment that all times of a scenario are measured from."""
+
+    at_ns: int
+    what: str
+
+    def ms(self, event: Event) -> str:
+        """`+12.3`, `-0.4`: milliseconds after it."""
+        return f"{(event.at_ns - self.at_ns) / 1e6:+,.1f}"
+
+
+def origin_of_time(result: Result) -> Zero:
+    """The aimed message's publish; where the events do not show it, the fault; else the first event."""
+    timelines = list(result.timelines.values())
+    proofs = [finding.evidence for finding in result.judgement.findings]
+    own = [e for e in result.timelines.get(result.target or "", ()) if result.target in e.keys]
+    own += [e for proof in proofs for e in proof if result.target in e.keys]
+    everything = [e for events in (*timelines, *proofs) for e in events]
+    for events, kind, what in (
+        (own, Kind.PUBLISH, f"{result.target} is published"),
+        (own, Kind.INVOKE, f"{result.target} begins to be published"),
+        (everything, Kind.FAULT_INJECTED, "the fault is injected"),
+    ):
+        at = min((e.at_ns for e in events if e.kind == kind), default=None)
+        if at is not None:
+            return Zero(at, what)
+    return Zero(min((e.at_ns for e in everything), default=0), "the first event shown")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a timeline, ready to be shown."""
+
+    ms: str
+    where: str
+    what: str
+    data: str
+    fault: bool
+    evidence: bool
+
+
+def identity(event: Event) -> tuple[str, int]:
+    """What makes an event one and the same, wherever it is shown: its file and its place there."""
+    return event.origin, event.seq
+
+
+def _untold(event: Event) -> dict[str, object]:
+    """An event's data without what its sentence says word for word."""
+    evidence = event.data.get("evidence")
+    if not isinstance(evidence, Mapping):
+        return dict(event.data)
+    facts = {name: value for name, value in evidence.items() if name not in ("ok", "what") and value != {}}
+    return {**{k: v for k, v in event.data.items() if k != "evidence"}, **({"evidence": facts} if facts else {})}
+
+
+def rows(
+    events: Sequence[Event], zero: Zero, evidence: Collection[tuple[str, int]] = (), about: str | None = None
+) -> tuple[Row, ...]:
+    """The events as lines; those in `evidence` (identities) are marked; `about` as for `describe`."""
+    return tuple(
+        Row(
+            zero.ms(event),
+            where(event),
+            describe(event, about),
+            pairs(_untold(event)),
+            event.kind in FAULT_KINDS,
+            identity(event) in evidence,
+        )
+        for event in events
+    )
