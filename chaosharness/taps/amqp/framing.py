@@ -1,0 +1,174 @@
+"""Bytes of one direction in, whole frames and whole messages out, to the byte (AMQP 0-9-1, section 4.2).
+
+A message (publish, return, deliver, get-ok) is its method, header and body frames, assembled per channel. Frames
+of other channels that stand between them come out first, which the protocol allows: order is a channel's own.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from dataclasses import dataclass, field
+
+from chaosharness.ports.wire import Side
+from chaosharness.taps.amqp.methods import BEARS_CONTENT, method_id
+
+METHOD, HEADER, BODY, HEARTBEAT = 1, 2, 3, 8
+PROTOCOL = ord("A")
+"""Not a frame type: the protocol header that a client opens with, and a server refuses with."""
+
+_FRAME_END = 0xCE
+_HEAD = struct.Struct(">BHI")
+_BODY_SIZE = struct.Struct(">Q")
+_LEAST_HEADER = 22
+"""Head 7, class 2, weight 2, body size 8, flags 2, end 1."""
+_SPOKEN = (b"AMQP\0\0\x09\x01", b"AMQP\x01\x01\x09\x01")
+"""The header of the specification, and the one that Qpid's 0-9-1 clients send."""
+BEFORE_TUNE = 1 << 20
+UNLIMITED = 1 << 29
+"""Bounds on one frame before connection.tune-ok, and where that sets none: beyond them it is no frame."""
+
+
+class Malformed(Exception):
+    """Not AMQP 0-9-1; the message says what stood there and what was expected."""
+
+
+@dataclass(slots=True)
+class Stretch:
+    """One frame, or one message; `data` is its bytes, the rest are payloads."""
+
+    kind: int
+    channel: int
+    data: bytes
+    method: bytes = b""
+    header: bytes = b""
+    body: bytes = b""
+
+
+@dataclass(slots=True)
+class _Message:
+    method: bytes
+    frames: list[bytes]
+    header: bytes = b""
+    bodies: list[bytes] = field(default_factory=list)
+    missing: int = 0
+
+
+class Framer:
+    """One direction of one connection."""
+
+    def __init__(self, side: Side) -> None:
+        self.limit = BEFORE_TUNE
+        self._side = side
+        self._buffer = bytearray()
+        self._opened = False
+        self._messages: dict[int, _Message] = {}
+        self._ready: deque[Stretch] = deque()
+
+    def push(self, data: bytes) -> None:
+        self._buffer += data
+
+    def next(self) -> Stretch | None:
+        """The next whole stretch, or None until more is pushed. Raises Malformed; `rest` then has what is left."""
+        while not self._ready:
+            if not self._opened:
+                if not self._open():
+                    return None
+            elif not self._frame():
+                return None
+        return self._ready.popleft()
+
+    def rest(self) -> bytes:
+        """All that was pushed and has not come out, in an order that keeps each channel's; forgets it."""
+        parts = [stretch.data for stretch in self._ready]
+        parts += [frame for message in self._messages.values() for frame in message.frames]
+        parts.append(bytes(self._buffer))
+        self._ready.clear()
+        self._messages.clear()
+        self._buffer.clear()
+        return b"".join(parts)
+
+    def _open(self) -> bool:
+        """Reads a protocol header, which a client must send and a server sends only to refuse."""
+        start = bytes(self._buffer[:8])
+        if not start:
+            return False
+        if start[0] in (0x15, 0x16):
+            _refuse_tls(start, self._side)
+        if self._side is Side.SERVER and start[0] != PROTOCOL:
+            self._opened = True
+            return True
+        if not b"AMQP".startswith(start[:4]):
+            raise Malformed(f"expected an AMQP protocol header, found {start!r}")
+        if len(start) < 8:
+            return False
+        if self._side is Side.CLIENT and start not in _SPOKEN:
+            raise Malformed(f"expected AMQP 0-9-1, the client opens with {start!r}: that version is not read here")
+        self._opened = True
+        del self._buffer[:8]
+        self._ready.append(Stretch(PROTOCOL, 0, start))
+        return True
+
+    def _frame(self) -> bool:
+        buffer = self._buffer
+        if not buffer:
+            return False
+        if buffer[0] not in (METHOD, HEADER, BODY, HEARTBEAT):
+            raise Malformed(f"expected a frame of type 1, 2, 3 or 8, found {bytes(buffer[:8])!r}")
+        if len(buffer) < 7:
+            return False
+        kind, channel, size = _HEAD.unpack_from(buffer)
+        if size > self.limit:
+            raise Malformed(f"expected a frame of at most {self.limit} bytes, found one of {size}")
+        if len(buffer) < size + 8:
+            return False
+        if buffer[size + 7] != _FRAME_END:
+            raise Malformed(f"expected the frame end 0xce after {size} bytes, found {buffer[size + 7]:#x}")
+        raw = bytes(buffer[: size + 8])
+        del buffer[: size + 8]  # cheap: a bytearray drops its front by moving a pointer
+        self._take(kind, channel, raw)
+        return True
+
+    def _take(self, kind: int, channel: int, raw: bytes) -> None:
+        message = self._messages.get(channel)
+        if kind == METHOD:
+            if message:  # a client that saw its channel closed half-way: the server drops the half too
+                self._flush(channel)
+            payload = raw[7:-1]
+            if method_id(payload) in BEARS_CONTENT:
+                self._messages[channel] = _Message(payload, [raw])
+            else:
+                self._ready.append(Stretch(METHOD, channel, raw, payload))
+        elif message and kind == HEADER and not message.header and len(raw) >= _LEAST_HEADER:
+            message.frames.append(raw)
+            message.header = raw[7:-1]
+            message.missing = _BODY_SIZE.unpack_from(message.header, 4)[0]
+            self._complete(channel, message)
+        elif message and kind == BODY and message.header:
+            message.frames.append(raw)
+            message.bodies.append(raw[7:-1])
+            message.missing -= len(raw) - 8
+            self._complete(channel, message)
+        else:
+            if message and kind != HEARTBEAT:
+                self._flush(channel)
+            self._ready.append(Stretch(kind, channel, raw))
+
+    def _complete(self, channel: int, message: _Message) -> None:
+        if message.missing > 0:
+            return
+        del self._messages[channel]
+        data, body = b"".join(message.frames), b"".join(message.bodies)
+        self._ready.append(Stretch(METHOD, channel, data, message.method, message.header, body))
+
+    def _flush(self, channel: int) -> None:
+        """Passes on the frames of a message that will not be completed; what it would have been is nobody's."""
+        self._ready.append(Stretch(BODY, channel, b"".join(self._messages.pop(channel).frames)))
+
+
+def _refuse_tls(start: bytes, side: Side) -> None:
+    if side is Side.CLIENT:
+        raise Malformed(
+            "expected AMQP in plain text, found a TLS ClientHello: give the service an amqp:// address, not amqps://"
+        )
+    raise Malformed(f"expected AMQP in plain text, the server speaks TLS: {start!r}")

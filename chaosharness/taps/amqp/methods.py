@@ -1,0 +1,143 @@
+"""The few methods of AMQP 0-9-1 that matter here, read up to the last field that matters, and content headers.
+
+Argument tables come last in each method and are never read, so that no client's odd value can stop the reading.
+Passwords (in connection.start-ok, secure-ok, update-secret) stand in methods that are not in the table: never decoded.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from typing import Any
+
+from pamqp import header as pamqp_header
+
+TUNE_OK = 10, 31
+CONNECTION_CLOSE = 10, 50
+BLOCKED = 10, 60
+UNBLOCKED = 10, 61
+CHANNEL_OPEN = 20, 10
+CHANNEL_CLOSE = 20, 40
+CHANNEL_CLOSE_OK = 20, 41
+EXCHANGE_DECLARE = 40, 10
+QUEUE_DECLARE = 50, 10
+QUEUE_DECLARE_OK = 50, 11
+QUEUE_BIND = 50, 20
+QOS = 60, 10
+CONSUME = 60, 20
+CONSUME_OK = 60, 21
+CANCEL = 60, 30
+CANCEL_OK = 60, 31
+PUBLISH = 60, 40
+RETURN = 60, 50
+DELIVER = 60, 60
+GET = 60, 70
+GET_OK = 60, 71
+GET_EMPTY = 60, 72
+ACK = 60, 80
+REJECT = 60, 90
+RECOVER_ASYNC = 60, 100
+RECOVER = 60, 110
+NACK = 60, 120
+CONFIRM_SELECT = 85, 10
+TX_SELECT = 90, 10
+
+BEARS_CONTENT = frozenset({PUBLISH, RETURN, DELIVER, GET_OK})
+
+FIELDS: dict[tuple[int, int], str] = {
+    TUNE_OK: "HI",  # channel-max, frame-max
+    CONNECTION_CLOSE: "Hs",  # reply-code, reply-text
+    BLOCKED: "s",  # reason
+    UNBLOCKED: "",
+    CHANNEL_OPEN: "",
+    CHANNEL_CLOSE: "Hs",  # reply-code, reply-text
+    CHANNEL_CLOSE_OK: "",
+    EXCHANGE_DECLARE: "Hss",  # reserved, exchange, type
+    QUEUE_DECLARE: "Hs",  # reserved, queue
+    QUEUE_DECLARE_OK: "s",  # queue
+    QUEUE_BIND: "Hsss",  # reserved, queue, exchange, routing-key
+    QOS: "IHB",  # prefetch-size, prefetch-count, bits: global
+    CONSUME: "HssB",  # reserved, queue, consumer-tag, bits: no-local, no-ack, exclusive, no-wait
+    CONSUME_OK: "s",  # consumer-tag
+    CANCEL: "sB",  # consumer-tag, bits: no-wait
+    CANCEL_OK: "s",  # consumer-tag
+    PUBLISH: "HssB",  # reserved, exchange, routing-key, bits: mandatory, immediate
+    RETURN: "Hsss",  # reply-code, reply-text, exchange, routing-key
+    DELIVER: "sQBss",  # consumer-tag, delivery-tag, bits: redelivered, exchange, routing-key
+    GET: "HsB",  # reserved, queue, bits: no-ack
+    GET_OK: "QBss",  # delivery-tag, bits: redelivered, exchange, routing-key
+    GET_EMPTY: "",
+    ACK: "QB",  # delivery-tag, bits: multiple
+    REJECT: "QB",  # delivery-tag, bits: requeue
+    RECOVER_ASYNC: "B",  # bits: requeue
+    RECOVER: "B",  # bits: requeue
+    NACK: "QB",  # delivery-tag, bits: multiple, requeue
+    CONFIRM_SELECT: "",
+    TX_SELECT: "",
+}
+"""s: short string; else struct's letters. Bits count from the lowest."""
+
+_IDS = struct.Struct(">HH")
+_SIZES = {letter: struct.Struct(">" + letter) for letter in "BHIQ"}
+
+
+def method_id(payload: bytes) -> tuple[int, int] | None:
+    """Class and method, or None for a payload too short to have them."""
+    if len(payload) < 4:
+        return None
+    high, low = _IDS.unpack_from(payload)
+    return high, low
+
+
+def read_method(fields: str, payload: bytes) -> list[Any]:
+    """The method's first fields. Raises struct.error or IndexError where the payload ends too early."""
+    at, values = 4, []
+    for letter in fields:
+        if letter == "s":
+            end = at + 1 + payload[at]
+            if end > len(payload):
+                raise IndexError(f"a short string of {payload[at]} bytes in a method that ends after {len(payload)}")
+            values.append(payload[at + 1 : end].decode("utf-8", "replace"))
+            at = end
+        else:
+            shape = _SIZES[letter]
+            values.append(shape.unpack_from(payload, at)[0])
+            at += shape.size
+    return values
+
+
+_CONTENT_TYPE, _CONTENT_ENCODING, _HEADERS, _DELIVERY_MODE = 1 << 15, 1 << 14, 1 << 13, 1 << 12
+
+
+def is_persistent(header: bytes) -> bool:
+    """Whether a content header's payload says delivery-mode 2. Raises as `read_method` does."""
+    (flags,) = _SIZES["H"].unpack_from(header, 12)
+    if not flags & _DELIVERY_MODE:
+        return False
+    at = 14
+    for flag in (_CONTENT_TYPE, _CONTENT_ENCODING):
+        if flags & flag:
+            at += 1 + header[at]
+    if flags & _HEADERS:
+        at += 4 + _SIZES["I"].unpack_from(header, at)[0]
+    return header[at] == 2
+
+
+def read_properties(header: bytes) -> tuple[dict[str, str], dict[str, str]]:
+    """Properties (`message_id`, …) and headers in a content header's payload, as text; empty if undecodable."""
+    content = pamqp_header.ContentHeader()
+    try:
+        content.unmarshal(header)
+    except Exception:  # pamqp has no one error for a table it cannot read
+        return {}, {}
+    return _texts(content.properties), _texts((content.properties.headers or {}).items())
+
+
+def _texts(items: Iterable[tuple[str, object]]) -> dict[str, str]:
+    texts = {}
+    for name, value in items:
+        if isinstance(value, bytes | bytearray):
+            texts[name] = value.decode("utf-8", "replace")
+        elif isinstance(value, str | int):
+            texts[name] = str(value)
+    return texts

@@ -1,0 +1,93 @@
+"""The AMQP codec gives back every byte, however the stream is cut into chunks and whatever is in it."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+from pamqp import heartbeat
+from taps_amqp_talk import HELLO, Basic, C, Channel, Confirm, S, content, f, key, seen
+
+from chaosharness.model.event import Kind
+from chaosharness.model.key import KeyFinder
+from chaosharness.ports.wire import CodecOptions, Side, Unit
+from chaosharness.taps.amqp import AmqpCodec
+
+
+def codec() -> AmqpCodec:
+    return AmqpCodec(CodecOptions("orders"), KeyFinder("kabcd"))
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> list[tuple[int, bytes]]:
+    """(channel, frame): what each of three channels sends, in its own order, interleaved at random; heartbeats between."""
+    waiting: dict[int, deque[bytes]] = {0: deque([f(heartbeat.Heartbeat(), 0)] * draw(st.integers(0, 2)))}
+    for channel in (1, 2, 3):
+        frames = [f(Channel.Open(), channel), f(Confirm.Select(), channel)]
+        for number in range(draw(st.integers(0, 3))):
+            text = f"{key(number)}{'.' * draw(st.integers(0, 40))}".encode()
+            frames += content(
+                Basic.Publish(routing_key="orders"),
+                text,
+                channel,
+                pieces=draw(st.integers(1, 3)),
+                message_id=key(number),
+            )
+            frames.append(f(Basic.Ack(number + 1), channel))
+        waiting[channel] = deque(frames)
+    order = draw(st.permutations([channel for channel, frames in waiting.items() for _ in frames]))
+    return [(channel, waiting[channel].popleft()) for channel in order]
+
+
+def chunks(draw: st.DrawFn, data: bytes) -> list[bytes]:
+    cuts = sorted(draw(st.lists(st.integers(0, len(data)), max_size=12)))
+    return [data[start:end] for start, end in pairwise([0, *cuts, len(data)])]
+
+
+def fed(side: Side, pieces: list[bytes]) -> list[Unit]:
+    subject = codec()
+    return [unit for piece in pieces for unit in subject.feed(side, piece)]
+
+
+@given(st.data())
+def test_chunks_change_nothing_and_every_channel_keeps_its_order(data: st.DataObject) -> None:
+    stream = data.draw(streams())
+    whole = HELLO + b"".join(frame for _, frame in stream)
+    units = fed(C, data.draw(st.composite(lambda draw: chunks(draw, whole))()))
+    assert units == fed(C, [whole])
+    assert Kind.UNPARSED not in {sighting.kind for sighting in seen(units)}
+    assert units[0].data == HELLO
+    for lane in (1, 2, 3):
+        sent = b"".join(frame for channel, frame in stream if channel == lane)
+        assert b"".join(unit.data for unit in units if unit.lane == lane) == sent
+    assert sum(len(unit.data) for unit in units) == len(whole)
+
+
+def test_one_byte_at_a_time() -> None:
+    frames = content(Basic.Publish(routing_key="orders"), key(7).encode(), pieces=4)
+    data = HELLO + b"".join(frames) + f(heartbeat.Heartbeat(), 0)
+    units = fed(C, [bytes([byte]) for byte in data])
+    assert units == fed(C, [data])
+    assert b"".join(unit.data for unit in units) == data
+
+
+@given(st.data(), st.sampled_from([C, S]))
+def test_a_changed_byte_loses_none(data: st.DataObject, side: Side) -> None:
+    start = HELLO if side is C else b""
+    whole = bytearray(start + b"".join(frame for _, frame in data.draw(streams())))
+    whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    subject = codec()
+    pieces = data.draw(st.composite(lambda draw: chunks(draw, bytes(whole)))())
+    units = [unit for piece in pieces for unit in subject.feed(side, piece)]
+    left = subject._framers[side].rest()
+    assert Counter(b"".join(unit.data for unit in units) + left) == Counter(bytes(whole))
+    assert sum(sighting.kind is Kind.UNPARSED for sighting in seen(units)) <= 1
+
+
+@given(st.lists(st.binary(max_size=30), max_size=8), st.sampled_from([C, S]))
+def test_noise_passes_to_the_byte(pieces: list[bytes], side: Side) -> None:
+    subject = codec()
+    out = b"".join(unit.data for piece in pieces for unit in subject.feed(side, piece))
+    assert out + subject._framers[side].rest() == b"".join(pieces)
