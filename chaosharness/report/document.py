@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from chaosharness.model.event import Event
-from chaosharness.model.verdict import Advice, Finding, Result, RunResult
+from chaosharness.model.verdict import Finding, Result, RunResult
 from chaosharness.report.digest import standings, used_waivers
 
 SCHEMA = 1
@@ -23,91 +23,89 @@ SCHEMA = 1
 
 def document(run: RunResult) -> dict[str, Any]:
     """The run as run.json holds it: plain types only."""
-    return {
+    raw = {
         "schema": SCHEMA,
         "seed": run.seed,
-        "versions": plain(run.versions),
-        "environment": plain(run.environment),
+        "versions": run.versions,
+        "environment": run.environment,
         "started": run.started,
         "duration_s": round(run.duration_s, 6),
         "exit_code": run.exit_code,
         "interrupted": run.interrupted,
-        "broken": [plain(what) for what in run.broken],
-        "unused_waivers": [plain(what) for what in run.unused_waivers],
+        "broken": run.broken,
+        "unused_waivers": run.unused_waivers,
         "flows": [
             {
-                "flow": s.flow,
-                "declared": s.declared,
-                "because": plain(s.because),
-                "observed": s.observed,
-                "not_refuted_in": s.proven,
-                "windows": s.windows,
+                "flow": flow.flow,
+                "declared": flow.declared,
+                "because": flow.because,
+                "observed": flow.observed,
+                "not_refuted_in": flow.proven,
+                "windows": flow.windows,
             }
-            for s in standings(run)
+            for flow in standings(run)
         ],
-        "scenarios": [scenario(result) for result in run.results],
+        "scenarios": [_scenario(result) for result in run.results],
     }
+    return {name: plain(value) for name, value in raw.items()}
 
 
-def scenario(result: Result) -> dict[str, Any]:
-    """One element of `scenarios`."""
+def _scenario(result: Result) -> dict[str, Any]:
     judgement = result.judgement
     return {
         "id": result.id,
         "flow": result.flow,
         "window": result.window,
         "fault": result.fault,
-        "verdict": judgement.verdict.value,
-        "reason": plain(judgement.reason),
+        "verdict": judgement.verdict,
+        "reason": judgement.reason,
         "declared": result.declared,
-        "because": plain(result.because),
+        "because": result.because,
         "observed": result.observed,
-        "refutes": sorted(judgement.refutes),
-        "counts": plain(judgement.counts),
+        "refutes": judgement.refutes,
+        "counts": judgement.counts,
         "findings": [_finding(finding) for finding in judgement.findings],
-        "unproven_because": [one.code.value for one in judgement.missing],
-        "unproven": [{"code": one.code.value, "why": plain(one.why)} for one in judgement.missing],
-        "notes": [plain(note) for note in judgement.notes],
-        "advice": [_advice(one) for one in judgement.advice],
-        "waived": [
-            {"kind": used.kind, "count": used.count, "because": plain(used.because)} for used in used_waivers([result])
+        "unproven_because": [one.code for one in judgement.missing],
+        "unproven": [{"code": one.code, "why": one.why} for one in judgement.missing],
+        "notes": judgement.notes,
+        "advice": [
+            {"code": one.code, "text": one.text, "evidence": [_event(e) for e in one.evidence]}
+            for one in judgement.advice
         ],
-        "reproduce": plain(result.reproduce),
+        "waived": [
+            {"kind": used.kind, "count": used.count, "because": used.because} for used in used_waivers([result])
+        ],
+        "reproduce": result.reproduce,
         "seed": result.seed,
         "target": result.target,
         "duration_s": round(result.duration_s, 6),
         "phases_s": {name: round(took_s, 6) for name, took_s in result.phases_s.items()},
         "folder": result.folder,
-        "timelines": {key: [event(e) for e in events] for key, events in result.timelines.items()},
+        "timelines": {key: [_event(e) for e in events] for key, events in result.timelines.items()},
     }
 
 
 def _finding(finding: Finding) -> dict[str, Any]:
     return {
-        "kind": finding.kind.value,
-        "keys": list(finding.keys),
-        "attribution": plain(finding.attribution),
-        "evidence": [event(e) for e in finding.evidence],
+        "kind": finding.kind,
+        "keys": finding.keys,
+        "attribution": finding.attribution,
+        "evidence": [_event(e) for e in finding.evidence],
         "breaks": finding.breaks,
-        "waived": plain(finding.waived),
+        "waived": finding.waived,
     }
 
 
-def _advice(one: Advice) -> dict[str, Any]:
-    return {"code": one.code, "text": plain(one.text), "evidence": [event(e) for e in one.evidence]}
-
-
-def event(one: Event) -> dict[str, Any]:
-    """A ledger event as plain data."""
+def _event(event: Event) -> dict[str, Any]:
     return {
-        "seq": one.seq,
-        "at_ns": one.at_ns,
-        "origin": one.origin,
-        "kind": one.kind.value,
-        "keys": list(one.keys),
-        "link": one.link,
-        "conn": one.conn,
-        "data": plain(one.data),
+        "seq": event.seq,
+        "at_ns": event.at_ns,
+        "origin": event.origin,
+        "kind": event.kind,
+        "keys": event.keys,
+        "link": event.link,
+        "conn": event.conn,
+        "data": event.data,
     }
 
 

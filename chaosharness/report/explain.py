@@ -12,6 +12,7 @@ from chaosharness.model.verdict import Code, Finding, FindingKind, Missing, Resu
 from chaosharness.model.window import FAULTS, WINDOWS
 from chaosharness.report.digest import arrow
 from chaosharness.report.sentences import link_ends
+from chaosharness.report.timeline import told
 from chaosharness.report.words import clean, counted, listed
 
 FOUND = {
@@ -90,12 +91,8 @@ def replica(result: Result) -> str | None:
 
 
 def _gate_event(result: Result) -> Event | None:
-    proofs = (finding.evidence for finding in result.judgement.findings)
-    for events in (result.timelines.get(result.target or "", ()), *result.timelines.values(), *proofs):
-        for event in events:
-            if event.kind in (Kind.GATE_HELD, Kind.GATE_CUT) and event.link:
-                return event
-    return None
+    stops = (e for events in told(result) for e in events if e.kind in (Kind.GATE_HELD, Kind.GATE_CUT) and e.link)
+    return next(stops, None)
 
 
 def found(finding: Finding) -> str:

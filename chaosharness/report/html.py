@@ -20,13 +20,15 @@ from chaosharness.model.event import Event
 from chaosharness.model.verdict import Finding, Result, RunResult, Verdict
 from chaosharness.report import digest, explain, words
 from chaosharness.report.matrix import Grid, Mark, grid, mark
-from chaosharness.report.timeline import Row, Zero, identity, origin_of_time, rows
+from chaosharness.report.timeline import FAULT_KINDS, Row, Zero, identity, origin_of_time, rows
 
 TIMELINES_SHOWN = 5
 """Keys of one finding whose timeline the page shows."""
 ROWS_SHOWN = 120
-"""Lines of one timeline; more are cut from its middle."""
+"""Lines of one timeline; the least telling are left out."""
 _KEY = re.compile(r"\b[a-z0-9]{1,12}-\d{6}\b")
+TEXT_SHOWN = 2000
+"""Characters of one value."""
 ROWS_OF_A_PAGE = 20_000
 """Lines of all timelines together; after that scenarios point to their folder."""
 
@@ -38,10 +40,8 @@ class Timeline:
     title: str
     zero: str
     """What happened at 0 ms."""
-    rows: tuple[Row, ...]
-    left_out: int
-    """Lines cut from its middle, before `rows[resumes]`."""
-    resumes: int
+    lines: tuple[tuple[int, Row], ...]
+    """Each with how many events were left out just before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,6 @@ class Section:
     found: tuple[Found, ...]
     counts: tuple[tuple[str, str], ...]
     phases: tuple[tuple[str, str], ...]
-    notes: tuple[str, ...]
     folder: str | None
     """A relative address."""
     took: str
@@ -139,10 +138,10 @@ def _template() -> jinja2.Template:
         loader=jinja2.PackageLoader("chaosharness", "report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["clean"] = words.clean
     environment.filters["number"] = words.number
     environment.filters["listed"] = words.listed
     environment.filters["keys"] = _keys
@@ -153,7 +152,12 @@ def _template() -> jinja2.Template:
 
 def _keys(text: str) -> Markup:
     """`text`, escaped, with its message keys kept on one line."""
-    return Markup(_KEY.sub(r'<span class="key">\g<0></span>', str(escape(text))))
+    return Markup(_KEY.sub(r'<span class="key">\g<0></span>', str(escape(_shown(text)))))
+
+
+def _shown(value: object) -> object:
+    """What the page shows of a value: markup of its own as it is, all else as one line of clean text."""
+    return value if isinstance(value, Markup) else words.clean(value, TEXT_SHOWN)
 
 
 def _anchors(results: Sequence[Result]) -> dict[int, str]:
@@ -182,7 +186,6 @@ def _section(result: Result, anchor: str, budget: _Budget) -> Section:
         found=findings,
         counts=tuple((name.replace("_", " "), words.number(n)) for name, n in result.judgement.counts.items()),
         phases=tuple((name, words.seconds(took_s)) for name, took_s in result.phases_s.items()),
-        notes=tuple(words.clean(note, 400) for note in result.judgement.notes),
         folder=f"./{quote(result.folder)}/" if result.folder else None,
         took=words.seconds(result.duration_s),
     )
@@ -213,8 +216,12 @@ def _found(result: Result, finding: Finding, zero: Zero, shown: set[str], budget
 def _timeline(
     title: str, events: Sequence[Event], zero: Zero, proof: set[tuple[str, int]], about: str | None = None
 ) -> Timeline:
-    """At most `ROWS_SHOWN` lines: the first and the last, and from the middle what is evidence."""
-    head, tail = events[: ROWS_SHOWN // 2], events[-(ROWS_SHOWN // 2) :]
-    if len(events) <= ROWS_SHOWN:
-        return Timeline(title, zero.what, rows(events, zero, proof, about), 0, 0)
-    return Timeline(title, zero.what, rows([*head, *tail], zero, proof, about), len(events) - ROWS_SHOWN, len(head))
+    """At most `ROWS_SHOWN` lines: what is evidence or fault first, then the beginning, then the end."""
+    telling = [i for i, event in enumerate(events) if identity(event) in proof or event.kind in FAULT_KINDS]
+    spare = max(ROWS_SHOWN - len(telling), 0)
+    ends = [*range(len(events))[: spare - spare // 2], *range(len(events))[max(len(events) - spare // 2, 0) :]]
+    # The last event always: a gap is shown before a line.
+    chosen = sorted({*telling[: ROWS_SHOWN - 1], *ends, len(events) - 1}) if events else []
+    left_out = [i - before - 1 for before, i in zip([-1, *chosen], chosen, strict=False)]
+    shown = rows([events[i] for i in chosen], zero, proof, about)
+    return Timeline(title, zero.what, tuple(zip(left_out, shown, strict=True)))

@@ -146,7 +146,7 @@ def _source(s: _Seen) -> str:
 
 
 def _subscribe(s: _Seen) -> str:
-    prefetch = f"prefetch {s['prefetch'] or 'unlimited'}" if "prefetch" in s.event.data else ""
+    prefetch = f"prefetch {s.word('prefetch') if s['prefetch'] else 'unlimited'}" if "prefetch" in s.event.data else ""
     return f"{s.client} asks to consume {_source(s)}{_in_brackets('auto-ack' if s['auto_ack'] else '', prefetch)}"
 
 
