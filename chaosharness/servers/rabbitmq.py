@@ -1,0 +1,255 @@
+"""RabbitMQ as one process that leaves nothing behind, and a vhost of its own for each scenario.
+
+In: a launcher and a folder. Out: an instance with the nodes `amqp` and `management`, both on 127.0.0.1, its
+configuration in `folder/conf`, its data in `folder/data`, its log in `folder/rabbitmq.log`; leases, each a fresh vhost.
+To try it: `suites/conformance/test_servers_rabbitmq.py`.
+
+The node runs without epmd, Erlang's port mapper, which would outlive it: a single node that is told its own port needs
+none (erl's flags `-start_epmd` and `-erl_epmd_port`). `rabbitmqctl` reaches it when given the same port.
+Stop it by SIGKILL: a graceful end takes RabbitMQ 3.10 six seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import requests
+
+from chaosharness.model.address import Address
+from chaosharness.model.errors import HarnessBroke, MissingServer
+from chaosharness.ports.launch import Availability, Instance, Launcher, Namespace, Recipe
+from chaosharness.servers.availability import find_program, wait_until_ready
+
+REMEDY = "apt-get install -y rabbitmq-server"
+INSTALLED = Path("/usr/lib/rabbitmq/lib")
+"""Where Debian puts it: the `rabbitmq-server` on its PATH insists on being root or the user rabbitmq; this does not."""
+USER = "chaosharness"
+"""Also the password: the broker listens on 127.0.0.1 alone and lives for one run."""
+WANTED_PLUGIN = "rabbitmq_management"
+AMQP_HEADER = b"AMQP\x00\x00\x09\x01"
+METHOD_FRAME = b"\x01"
+LOOK_TIMEOUT_S = 2.0
+CALL_TIMEOUT_S = 10.0
+VHOST_NAME_LENGTH = 100
+
+
+class RabbitMQ:
+    """One node of RabbitMQ. `config`: further lines of rabbitmq.conf; `erl_args`: further arguments of `erl`."""
+
+    name = "rabbitmq"
+    port = "amqp"
+
+    def __init__(self, config: Sequence[str] = (), erl_args: Sequence[str] = ()) -> None:
+        self.config = tuple(config)
+        self.erl_args = tuple(erl_args)
+
+    def available(self) -> Availability:
+        """Looks for the program and for Erlang; starts nothing."""
+        program = _program()
+        if program is None:
+            how = f"neither {INSTALLED}/rabbitmq_server-* nor rabbitmq-server on PATH"
+            return Availability(self.name, False, None, how, REMEDY)
+        if shutil.which("erl") is None:
+            return Availability(
+                self.name, False, _version(program), f"{program} needs erl, which is not on PATH", REMEDY
+            )
+        return Availability(self.name, True, _version(program), str(program))
+
+    def start(self, launcher: Launcher, folder: Path) -> Instance:
+        """Starts it in `folder`, whose name becomes the instance's. Raises MissingServer, ServerFailed."""
+        found = self.available()
+        if not found.ok:
+            raise MissingServer(f"RabbitMQ cannot be started: {found.how}. To add it: {found.remedy}")
+        amqp, management = (Address("127.0.0.1", launcher.free_port()) for _ in range(2))
+        folder = folder.resolve()
+        env = self._configure(Path(found.how), folder, amqp, management, distribution_port=launcher.free_port())
+        instance = launcher.launch(
+            Recipe(
+                name=folder.name,
+                argv=(found.how,),
+                env=env,
+                folder=folder / "data",
+                log=folder / "rabbitmq.log",
+                nodes={"amqp": amqp, "management": management},
+            )
+        )
+        self.wait_ready(instance)
+        return instance
+
+    def wait_ready(self, instance: Instance) -> None:
+        """Returns when AMQP shakes hands and the management API answers. Raises ServerFailed with the log's tail."""
+
+        def serves() -> bool:
+            return _shakes_hands(instance.nodes["amqp"]) and _management_answers(instance.nodes["management"])
+
+        wait_until_ready(instance, serves)
+
+    def lease(self, instance: Instance, name: str) -> Namespace:
+        """A vhost that did not exist before, named after `name` in characters that a URL takes as they are."""
+        stem = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:VHOST_NAME_LENGTH] or "vhost"
+        with _Management(instance) as api:
+            for vhost in (f"{stem}-{number}" for number in count(1)):
+                if api.call("PUT", f"/vhosts/{vhost}") == requests.codes.created:
+                    break
+            everything = {"configure": ".*", "write": ".*", "read": ".*"}
+            api.call("PUT", f"/permissions/{vhost}/{USER}", everything)
+        return Namespace(vhost, {"user": USER, "password": USER, "vhost": vhost})
+
+    def release(self, instance: Instance, namespace: Namespace) -> None:
+        """Deletes the vhost and its queues; the broker closes what is connected to it. Raises HarnessBroke."""
+        with _Management(instance) as api:
+            api.call("DELETE", f"/vhosts/{quote(namespace.name, safe='')}")
+
+    def _configure(
+        self, program: Path, folder: Path, amqp: Address, management: Address, distribution_port: int
+    ) -> Mapping[str, str]:
+        """Writes what the node reads before it starts; returns its whole environment."""
+        conf, data = folder / "conf", folder / "data"
+        conf.mkdir(parents=True)
+        data.mkdir()
+        cookie = conf / ".erlang.cookie"
+        cookie.write_text(secrets.token_hex(16))
+        cookie.chmod(0o400)
+        (conf / "enabled_plugins").write_text(f"[{WANTED_PLUGIN}].\n")
+        (conf / "rabbitmq-env.conf").touch()
+        (conf / "rabbitmq.conf").write_text("\n".join((*_config(amqp, management), *self.config, "")))
+        erl_args = (
+            "-sname", "rabbit@localhost", "-start_epmd", "false", "-erl_epmd_port", str(distribution_port),
+            "-kernel", "inet_dist_use_interface", "{127,0,0,1}", *self.erl_args,
+        )  # fmt: skip
+        return {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": str(conf),
+            "LANG": "C.UTF-8",
+            "ERL_CRASH_DUMP_SECONDS": "0",
+            # The start script then becomes the node, instead of staying its parent and turning signals into commands.
+            "RUNNING_UNDER_SYSTEMD": "true",
+            "RABBITMQ_NODENAME": "rabbit@localhost",
+            "RABBITMQ_DIST_PORT": str(distribution_port),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": " ".join(erl_args),
+            # Its default, none, is for containers that share a processor, and doubles the time to start.
+            "RABBITMQ_SCHEDULER_BUSY_WAIT_THRESHOLD": "short",
+            "RABBITMQ_CONFIG_FILE": str(conf / "rabbitmq.conf"),
+            "RABBITMQ_CONF_ENV_FILE": str(conf / "rabbitmq-env.conf"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(conf / "enabled_plugins"),
+            "RABBITMQ_PLUGINS_DIR": str(_plugin_folder(program, conf / "plugins")),
+            "RABBITMQ_GENERATED_CONFIG_DIR": str(conf / "generated"),
+            "RABBITMQ_SCHEMA_DIR": str(conf / "schema"),
+            "RABBITMQ_MNESIA_BASE": str(data / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(folder / "log"),
+        }
+
+
+class _Management:
+    """The management API of one instance, for the length of one `with`; no proxy of the environment is asked."""
+
+    def __init__(self, instance: Instance) -> None:
+        self._instance = instance
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.auth = (USER, USER)
+
+    def __enter__(self) -> _Management:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._session.close()
+
+    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> int:
+        """The status, 2xx; anything else raises HarnessBroke with what was asked and what was answered."""
+        url = f"http://{self._instance.nodes['management']}/api{path}"
+        asked = f"{self._instance.name}: {method} {url}"
+        try:
+            answer = self._session.request(method, url, json=body, timeout=CALL_TIMEOUT_S)
+        except requests.RequestException as error:
+            raise HarnessBroke(f"{asked} was not answered: {error}; see {self._instance.log}") from error
+        if not answer.ok:
+            raise HarnessBroke(
+                f"{asked} was answered with {answer.status_code}: {answer.text[:300]}; see {self._instance.log}"
+            )
+        return answer.status_code
+
+
+def _config(amqp: Address, management: Address) -> Iterator[str]:
+    yield f"listeners.tcp.local = {amqp}"
+    yield f"management.tcp.ip = {management.host}"
+    yield f"management.tcp.port = {management.port}"
+    yield f"default_user = {USER}"
+    yield f"default_pass = {USER}"
+    # A full disk of the test machine is not a fault that somebody aimed.
+    yield "disk_free_limit.absolute = 1MB"
+    # Statistics lag by seconds and cost time; the live totals of a queue do without.
+    yield "management_agent.disable_metrics_collector = true"
+    yield "log.file = false"
+    yield "log.console = true"
+    yield "log.console.level = info"
+    yield "log.console.use_colors = off"
+
+
+def _program() -> Path | None:
+    installed = INSTALLED.glob("rabbitmq_server-*/sbin/rabbitmq-server")
+    newest = max(
+        installed, key=lambda path: [int(number) for number in re.findall(r"\d+", path.parts[-3])], default=None
+    )
+    return newest or find_program("rabbitmq-server")
+
+
+def _version(program: Path) -> str | None:
+    """From the folder that every package installs into: `rabbitmq_server-3.10.8`, `Cellar/rabbitmq/4.0.5`."""
+    found = re.search(r"rabbitmq(?:_server-|/)(\d+\.\d+\.\d+)", str(program.resolve()))
+    return found[1] if found else None
+
+
+def _plugin_folder(program: Path, trimmed: Path) -> Path:
+    """A folder of links to the plugins that management needs: the node reads each plugin's manifest, 0.5 s for all.
+
+    The installed folder itself where its layout is another (archives instead of folders, a manifest that is not there).
+    """
+    installed = program.resolve().parents[1] / "plugins"
+    manifests = {path.stem: path for path in installed.glob("*/ebin/*.app")}
+    needed: set[str] = set()
+    ahead = [WANTED_PLUGIN]
+    while ahead:
+        name = ahead.pop()
+        if name in needed or name not in manifests:  # what is not a plugin is a part of Erlang
+            continue
+        needed.add(name)
+        applications = re.search(r"\{applications,\s*\[([^\]]*)\]", manifests[name].read_text())
+        ahead += re.findall(r"\w+", applications[1]) if applications else []
+    if not {WANTED_PLUGIN, "rabbitmq_management_agent", "rabbitmq_web_dispatch", "rabbit"} <= needed:
+        return installed
+    trimmed.mkdir()
+    for name in needed:
+        plugin = manifests[name].parents[1]
+        (trimmed / plugin.name).symlink_to(plugin)
+    return trimmed
+
+
+def _shakes_hands(amqp: Address) -> bool:
+    """Whether the protocol header is answered with Connection.Start."""
+    try:
+        with socket.create_connection((amqp.host, amqp.port), timeout=LOOK_TIMEOUT_S) as connection:
+            connection.sendall(AMQP_HEADER)
+            return connection.recv(1) == METHOD_FRAME
+    except OSError:
+        return False
+
+
+def _management_answers(management: Address) -> bool:
+    """Whether the API knows its own user: it is then past the node's own start."""
+    with requests.Session() as session:
+        session.trust_env = False
+        try:
+            answer = session.get(f"http://{management}/api/whoami", auth=(USER, USER), timeout=LOOK_TIMEOUT_S)
+        except requests.RequestException:
+            return False
+        return answer.ok
