@@ -40,7 +40,8 @@ class Style:
     encoding: str = "utf-8"
 
     def text(self, text: str) -> str:
-        """`text` in signs that the encoding has."""
+        """`text` on one line, in signs that the encoding has."""
+        text = clean(text, 10_000)
         try:
             text.encode(self.encoding)
             "→✔✘–".encode(self.encoding)
@@ -71,7 +72,7 @@ def matrix(run: RunResult, *, colour: bool = False, encoding: str = "utf-8", wid
     table = grid(run)
     columns = [max(len(style.text(clean(flow))), 1) for flow in table.flows]
     left, middle = _row_widths(table, style)
-    wide = left + middle + 4 + sum(column + 2 for column in columns) > width
+    wide = left + 2 + middle + sum(column + 2 for column in columns) > width
     lines = _by_flow(table, style, width) if wide else _by_fault(table, style, columns)
     legend = "  ".join(f"{style.sign(m)} {m.words}" for m in table.marks)
     return "\n".join([*lines, "", legend, "", *standings(run, style, width)])
@@ -79,7 +80,9 @@ def matrix(run: RunResult, *, colour: bool = False, encoding: str = "utf-8", wid
 
 def _row_widths(table: Grid, style: Style) -> tuple[int, int]:
     windows = [len(style.text(digest.arrow(window))) for window in table.windows]
-    return max([6, *windows]), max([5, *(len(fault) for faults in table.faults.values() for fault in faults)])
+    return max([6, *windows]), max(
+        [5, *(len(style.text(fault)) for faults in table.faults.values() for fault in faults)]
+    )
 
 
 def _by_fault(table: Grid, style: Style, columns: Sequence[int]) -> list[str]:
@@ -93,7 +96,7 @@ def _by_fault(table: Grid, style: Style, columns: Sequence[int]) -> list[str]:
                 _padded(table.at(flow, window, fault), column, style)
                 for flow, column in zip(table.flows, columns, strict=True)
             ]
-            lines.append("  ".join([f"{name:{left}}", f"{fault:{middle}}", *cells]).rstrip())
+            lines.append("  ".join([f"{name:{left}}", f"{style.text(fault):{middle}}", *cells]).rstrip())
             name = ""
     return lines
 
@@ -114,6 +117,8 @@ def _by_flow(table: Grid, style: Style, width: int) -> list[str]:
         if lines:
             lines.append("")
         for line in (0, 1):
+            if not any(head[line] for head in heads):
+                continue
             first = "flow" if line else ""
             cells = [f"{head[line]:{column}}" for head, column in zip(heads, wide, strict=True)]
             lines.append(style.strong("  ".join([f"{first:{left}}", *cells]).rstrip()))
@@ -151,7 +156,7 @@ def _column(table: Grid, window: str, style: Style) -> int:
 def _head(window: str, style: Style) -> tuple[str, str]:
     """A window's name on two lines: `effect →`, `ack`."""
     before, arrow, after = digest.arrow(window).partition(" → ")
-    return (style.text(f"{before} →"), after) if arrow else ("", before)
+    return (style.text(f"{before} →"), style.text(after)) if arrow else ("", style.text(before))
 
 
 def _marks(table: Grid, flow: str, window: str, style: Style) -> str:
