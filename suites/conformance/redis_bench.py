@@ -85,7 +85,11 @@ class Tap:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            server = socket.create_connection((self._upstream.host, self._upstream.port))
+            try:
+                server = socket.create_connection((self._upstream.host, self._upstream.port))
+            except OSError:  # it was killed: the client sees an end of file, as behind Toxiproxy
+                client.close()
+                continue
             codec = RespCodec(self._options, self._finder)
             with self._lock:
                 for end in (client, server):
