@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -42,6 +43,9 @@ class Promise:
     ordered_by: str | None = None
     unkeyed_ignored: bool = False
     waivers: tuple[Waiver, ...] = field(default=())
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Sink's name → distinct effects owed there, for flows of several effects: loss in one sink and a duplicate in
+    another must not cancel. Empty: `count` alone."""
 
     @property
     def bound_s(self) -> float:

@@ -1,0 +1,52 @@
+"""Choices seen on the wire that nobody wrote down: one `Advice` per code, with the first frame it was seen in."""
+
+from __future__ import annotations
+
+from chaosharness.checkers.facts import Facts, Seen
+from chaosharness.model.event import Kind
+from chaosharness.model.verdict import Advice
+
+WHAT_TO_DO = {
+    "auto_ack": (
+        "a message is settled by being handed over (auto-ack, or a popping read): one that is in work when its "
+        "consumer dies is gone. Acknowledge after the effect, or declare at_most_once"
+    ),
+    "transient": (
+        "messages are published as transient: a broker that restarts forgets them. Publish them as persistent "
+        "(delivery mode 2) to a durable queue"
+    ),
+    "no_confirms": (
+        "messages are published without publisher confirms: the producer cannot know whether the broker has them. "
+        "Turn confirms on and wait for them before reporting success"
+    ),
+    "unlimited_prefetch": (
+        "the consumer sets no prefetch: one crash hands everything that waits over again. Set a prefetch of a few "
+        "times what is worked on at once"
+    ),
+    "not_mandatory": (
+        "messages are published without the mandatory flag: one that no queue takes is confirmed and dropped. Publish "
+        "with mandatory and handle what is returned"
+    ),
+    "tx": (
+        "the channel is transactional: correct, slow, and atomic for one queue only. Publisher confirms and an "
+        "idempotent effect do the same for less"
+    ),
+    "script_on_source": (
+        "a script works on the source: what it does there is not seen by the tap. Use plain commands on the source, or "
+        "read this scenario's loss and duplicates with care"
+    ),
+}
+"""Code → what it means and what to do. A code that is not here comes out with the tap's own words."""
+
+
+def advise(facts: Facts) -> tuple[Advice, ...]:
+    """In the order in which they were first seen."""
+    firsts: dict[str, Seen] = {}
+    for seen in facts.of(Kind.ADVICE):
+        firsts.setdefault(str(seen.get("code")), seen)
+    return tuple(Advice(code, _text(code, seen), (seen.event,)) for code, seen in firsts.items())
+
+
+def _text(code: str, seen: Seen) -> str:
+    detail = seen.get("detail")
+    return WHAT_TO_DO.get(code) or (str(detail) if detail else f"the tap saw {code}")

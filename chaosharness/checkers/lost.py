@@ -1,0 +1,95 @@
+"""`lost`: owed, fewer effects than intended, not held, not parked; always with its attribution.
+
+The attribution is the furthest that a lost message is known to have come, looked up in this order:
+
+1. A tap saw it handed over and not thrown away on the way (or the consumer was seen to act on it):
+   - and settled for good, or settled by being handed over: `acked without effect`
+   - else: `delivered without effect`
+2. It was handed over, and each time thrown away on the way (cut, discarded, swallowed by a partition):
+   `never delivered`
+3. The broker confirmed it and did not return it: `lost by the broker`
+4. Its producer reported `ok`, and that is all: `never accepted`
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+
+from chaosharness.checkers.evidence import example, fault, pick, promised
+from chaosharness.checkers.facts import Seen, first, last, link_of
+from chaosharness.checkers.hit import LINK_FAULTS, parse_link
+from chaosharness.checkers.semantics import breaks
+from chaosharness.checkers.sets import Case
+from chaosharness.model.event import Kind
+from chaosharness.model.verdict import Finding, FindingKind
+
+ACKED = "acked without effect"
+DELIVERED = "delivered without effect"
+NEVER_DELIVERED = "never delivered"
+BY_THE_BROKER = "lost by the broker"
+NEVER_ACCEPTED = "never accepted"
+
+ACTED_ON = (Kind.REQUEST, Kind.EFFECT, Kind.REPLAY, Kind.REFUSED, Kind.KEY_REUSED, Kind.DISCARDED)
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """One finding per attribution."""
+    by: dict[str, list[str]] = defaultdict(list)
+    for key in sorted(case.sets.lost):
+        by[attribution(case, key)].append(key)
+    for words, keys in by.items():
+        key = example(case, keys)
+        facts = case.facts
+        deliveries = facts.about(key, Kind.DELIVER)
+        evidence = pick(
+            promised(case, key),
+            first(facts.about(key, Kind.RETURNED)),
+            last([seen for seen in facts.about(key, Kind.PUBLISH) if seen.discarded]),
+            first(deliveries),
+            last(deliveries),
+            settled_by(case, key),
+            *fault(case, key),
+        )
+        yield Finding(FindingKind.LOST, tuple(keys), words, evidence, breaks(FindingKind.LOST, case.promise))
+
+
+def attribution(case: Case, key: str) -> str:
+    """One of the five; the module's docstring gives the order."""
+    deliveries = case.facts.about(key, Kind.DELIVER)
+    if deliveries and (case.facts.about(key, *ACTED_ON) or any(not _fell(case, seen) for seen in deliveries)):
+        return ACKED if settled_by(case, key) else DELIVERED
+    if deliveries:
+        return NEVER_DELIVERED
+    return BY_THE_BROKER if key in case.sets.confirmed else NEVER_ACCEPTED
+
+
+def settled_by(case: Case, key: str) -> Seen | None:
+    """The settle that reached the broker, or the delivery that settled by itself; the last of them."""
+    settles = [seen for seen in case.facts.about(key, Kind.SETTLE) if seen.settles]
+    handed = [seen for seen in case.facts.about(key, Kind.DELIVER) if seen.get("settled") is True]
+    return last(sorted([*settles, *handed], key=lambda seen: seen.at))
+
+
+def how_settled(case: Case) -> list[str]:
+    """Notes on `acked without effect`: how many messages were settled by what."""
+    ways: Counter[str] = Counter()
+    for key in case.sets.lost:
+        settle = settled_by(case, key)
+        if settle and attribution(case, key) == ACKED:
+            by = "by being handed over" if settle.event.kind is Kind.DELIVER else f"by {settle.get('how')}"
+            ways[by] += 1
+    return [f"acked without effect: {count} settled {by}" for by, count in sorted(ways.items())]
+
+
+def _fell(case: Case, delivery: Seen) -> bool:
+    """Thrown away at the tap, or sent into a link that was cut off at that time."""
+    if delivery.discarded:
+        return True
+    for injected in case.hit.injected:
+        same = parse_link(link_of(injected)) == parse_link(delivery.event.link)
+        if injected.get("fault") in LINK_FAULTS and same and injected.at < delivery.at:
+            healed = [seen for seen in case.facts.of(Kind.FAULT_HEALED) if seen.get("fault") == injected.get("fault")]
+            if not any(injected.at < seen.at < delivery.at for seen in healed):
+                return True
+    return False

@@ -1,0 +1,80 @@
+"""`quiet_end`: when the sinks closed, nothing could act any more.
+
+Something can still act where the fault left the process alive that had the message (a partition, a freeze, the crash of
+a part), where a request is under way, or where a producer has never answered. Then the harness waits, and records
+`quiet`, after the drain and before it stops the flow's services. Where nothing can act, no wait is asked for.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from chaosharness.checkers.facts import Wire, after, last
+from chaosharness.checkers.sets import DRAIN_ENDS, Case
+from chaosharness.model.event import Kind
+from chaosharness.model.verdict import Code, Missing
+
+SURVIVED = frozenset(
+    {"partition", "partition-in", "partition-out", "freeze", "broker-freeze", "slow", "crash-child", "crash-parent"}
+)
+"""Faults that leave a process alive which may go on, unaware, with what it had."""
+ENDS_A_REQUEST = (Kind.EFFECT, Kind.REPLAY, Kind.REFUSED, Kind.KEY_REUSED, Kind.DISCARDED)
+
+
+def quiet_end(case: Case) -> Missing | None:
+    """The flow's services were stopped after the drain, and nothing could act when they were."""
+    facts, code = case.facts, Code.QUIET_END
+    ends = facts.of(*DRAIN_ENDS, Kind.RESTARTED_AFRESH)
+    drained = [seen for seen in ends if seen.event.kind in DRAIN_ENDS]
+    stops = after(facts.of(Kind.STOPPED), ends[-1].at) if drained else []
+    if not stops:
+        return Missing(code, "the flow's services were not stopped after the drain")
+    running = sorted(set(case.aimed.stopped_by) - _stopped(case, stops[-1].at))
+    if running:
+        return Missing(code, f"not stopped after the drain: {', '.join(running)}")
+    could_act = _could_act(case, stops[0].at)
+    waited = [seen for seen in after(facts.of(Kind.QUIET), drained[0].at) if seen.at < stops[-1].at]
+    if could_act and not waited:
+        return Missing(code, f"nobody waited out what could still act before the stop: {could_act}")
+    return None
+
+
+def _stopped(case: Case, until: int) -> set[str]:
+    """Instances that the harness stopped after the drain, or whose processes were all gone and not started again."""
+    found: set[str] = set()
+    drained = case.facts.of(*DRAIN_ENDS)
+    for seen in after(case.facts.of(Kind.STOPPED), drained[0].at):
+        names = seen.get("instances")
+        if isinstance(names, list | tuple):
+            found.update(str(name) for name in names)
+    for name in case.aimed.stopped_by:
+        life = [s for s in case.facts.of(Kind.STARTED, Kind.EXITED) if s.get("instance") == name and s.at < until]
+        end = last(life)
+        if end and end.event.kind is Kind.EXITED and end.get("gone") is True:
+            found.add(name)
+    return found
+
+
+def _could_act(case: Case, stop: int) -> str | None:
+    survivors = sorted(SURVIVED & set(case.aimed.faults))
+    if survivors:
+        return f"the process that {survivors[0]} left alive"
+    under_way = _under_way(case, stop)
+    if under_way:
+        return f"a request of {under_way} was under way"
+    silent = sorted(op.key for op in case.facts.workload() if op.completed is None) if case.aimed.sut_producer else []
+    return f"the producer has not answered for {silent[0]}" if silent else None
+
+
+def _under_way(case: Case, stop: int) -> str | None:
+    """A key whose request had no outcome when the services were stopped, on a connection that still stood."""
+    open_requests: Counter[tuple[Wire, str]] = Counter()
+    gone: set[Wire] = set()
+    for seen in case.facts.of(Kind.REQUEST, Kind.DISCONNECT, *ENDS_A_REQUEST):
+        if seen.at > stop:
+            break
+        if seen.event.kind is Kind.DISCONNECT:
+            gone.add(seen.wire)
+        for key in seen.event.keys:
+            open_requests[seen.wire, key] += 1 if seen.event.kind is Kind.REQUEST else -1
+    return next((key for (wire, key), count in open_requests.items() if count > 0 and wire not in gone), None)
