@@ -6,11 +6,9 @@ sentences in the terminal and on the page. To try it: `suites/unit/test_report_e
 
 from __future__ import annotations
 
-from chaosharness.model.address import LinkId
 from chaosharness.model.event import Event, Kind
 from chaosharness.model.verdict import Code, Finding, FindingKind, Missing, Result
 from chaosharness.model.window import FAULTS, WINDOWS
-from chaosharness.report.digest import arrow
 from chaosharness.report.sentences import link_ends
 from chaosharness.report.timeline import told
 from chaosharness.report.words import clean, counted, listed
@@ -80,16 +78,6 @@ def faults(result: Result) -> str:
     return " ".join(f"Fault {clean(n)}: {FAULTS[n]}." if n in FAULTS else f"Fault {clean(n)}." for n in names)
 
 
-def replica(result: Result) -> str | None:
-    """The replica on whose link the gate caught the message: `payment.0`."""
-    stop = _gate_event(result)
-    try:
-        link = LinkId.parse(stop.link or "") if stop else None
-    except ValueError:
-        return None
-    return f"{link.service}.{link.replica}" if link else None
-
-
 def _gate_event(result: Result) -> Event | None:
     stops = (e for events in told(result) for e in events if e.kind in (Kind.GATE_HELD, Kind.GATE_CUT) and e.link)
     return next(stops, None)
@@ -117,8 +105,3 @@ def standing_of(finding: Finding) -> str:
 def missing(one: Missing) -> str:
     """`window_hit: the fault must strike while …; the gate saw no message within 10 s`."""
     return f"{one.code}: {DEMANDS[one.code]}" + (f"; but {clean(one.why, 400)}" if one.why else "")
-
-
-def title(result: Result) -> str:
-    """`payment[effect → ack: crash]`: the id for a heading, its window with the arrow."""
-    return f"{clean(result.flow)}[{arrow(result.window)}: {clean(result.fault)}]"

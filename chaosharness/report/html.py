@@ -19,7 +19,7 @@ from markupsafe import Markup, escape
 from chaosharness.model.event import Event
 from chaosharness.model.verdict import Finding, Result, RunResult, Verdict
 from chaosharness.report import digest, explain, words
-from chaosharness.report.matrix import Grid, Mark, grid, mark
+from chaosharness.report.matrix import Mark, grid, mark
 from chaosharness.report.timeline import FAULT_KINDS, Row, Zero, identity, origin_of_time, rows
 
 TIMELINES_SHOWN = 5
@@ -104,21 +104,19 @@ def page(run: RunResult) -> str:
     """The whole page. Its size is bounded by the number of scenarios, not by that of keys or events."""
     anchors = _anchors(run.results)
     budget = _Budget(ROWS_OF_A_PAGE)
-    order = list(Mark)
     severity = {Mark.VIOLATED: 0, Mark.UNPROVEN: 1, Mark.WAIVED: 2}
     parts = []
     for flow, results in digest.by_flow(run).items():
         shown = sorted(
-            (r for r in results if r.verdict != Verdict.NOT_APPLICABLE), key=lambda r: severity.get(mark(r), len(order))
+            (r for r in results if r.verdict != Verdict.NOT_APPLICABLE), key=lambda r: severity.get(mark(r), 3)
         )
         sections = tuple(_section(result, anchors[id(result)], budget) for result in shown)
         parts.append(FlowPart(digest.standing(flow, results), sections))
-    table: Grid = grid(run)
     return _template().render(
         run=run,
         totals=digest.totals(run),
         standings={part.standing.flow: part.standing for part in parts},
-        grid=table,
+        grid=grid(run),
         anchor=lambda result: anchors[id(result)],
         mark=mark,
         Mark=Mark,

@@ -212,6 +212,8 @@ def _started(s: _Seen) -> str:
 
 
 def _yields(s: _Seen) -> str:
+    if not s.event.keys:
+        return f"the broker yields nothing any more{_at(s)}"
     return f"the broker still yields {s.key}{_at(s)}{', not the source' if s['source'] is False else ''}"
 
 

@@ -238,7 +238,7 @@ def waived_kill() -> Result:
     judgement = upheld(
         findings=(lost,), notes=("process crash only",), refutes=frozenset({"at_least_once", "effectively_once"})
     )
-    return scenario(SHIPPING, "stored", "broker-kill", judgement, timelines={KEY: evidence})
+    return scenario(SHIPPING, "stored", "broker-kill", judgement, observed="at_most_once", timelines={KEY: evidence})
 
 
 def example() -> RunResult:

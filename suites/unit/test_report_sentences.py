@@ -254,6 +254,11 @@ def test_an_event_of_many_keys_names_the_one_asked_about() -> None:
     assert describe(many) == f"broker confirms k-000001, k-000002 and {KEY} to the harness"
 
 
+def test_a_place_that_yields_nothing_is_not_said_to_yield() -> None:
+    said = describe(event(Kind.YIELDS, None, {"source": True, "place": "orders"}, ()))
+    assert said == "broker yields nothing any more at orders"
+
+
 def test_link_ends() -> None:
     assert link_ends("payment.1>effect.charge.0") == ("payment.1", "the sink charge")
     assert link_ends("payment.1>store.dedup.0") == ("payment.1", "the store dedup")
