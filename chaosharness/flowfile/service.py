@@ -36,6 +36,9 @@ def read_service(
     for variable in env:
         if not variable or "=" in variable or "\0" in variable:
             problems.add((*table.at("env"), variable), "no name of an environment variable")
+    for variable in table.texts("pass_env") or ():
+        if variable not in os.environ:
+            problems.add(table.at("pass_env"), f"{variable} is not set here, so it cannot be passed on")
     service = Service(
         name=name,
         command=command or "",

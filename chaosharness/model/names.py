@@ -31,7 +31,7 @@ def nearest(word: str, known: Iterable[str], most: int = 1) -> list[str]:
     """Up to `most` known names that are spelt nearly like `word`, the best first."""
     from difflib import get_close_matches  # here, since only an error needs it
 
-    return get_close_matches(word, sorted(set(known)), n=most, cutoff=0.55)
+    return get_close_matches(word, sorted(set(known)), n=most, cutoff=0.6)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -1,7 +1,7 @@
 """What every word of the product means: a paragraph for each window, fault, finding, code, semantic and term.
 
-In: a word as a person types it. Out: its paragraph. To try it: `explain("effect-ack")`. Windows and faults are described
-in their catalogue (`model.window`); a test holds this file to all catalogues. In the texts below a line that is not
+In: a word as a person types it. Out: its paragraph. To try it: `explain("effect-ack")`. Windows and faults have their
+words in `model.window`; a test holds this file to all catalogues. In the texts below a line that is not
 indented begins a term.
 """
 

@@ -77,11 +77,31 @@ class Registry:
             self._made[group, name] = self._make(group, point)
         return self._made[group, name]
 
+    def server(self, name: str) -> Server:
+        """`get("servers", name)`."""
+        server: Server = self.get("servers", name)
+        return server
+
+    def broker(self, name: str) -> Broker:
+        """`get("brokers", name)`."""
+        broker: Broker = self.get("brokers", name)
+        return broker
+
+    def sink(self, name: str) -> Sink:
+        """`get("sinks", name)`."""
+        sink: Sink = self.get("sinks", name)
+        return sink
+
+    def fault(self, name: str) -> Fault:
+        """`get("faults", name)`."""
+        fault: Fault = self.get("faults", name)
+        return fault
+
     def cells(self, flow: Flow) -> list[Cell]:
         """The flow's row of the matrix: what its broker and its first effect's sink give, in the windows' order."""
-        aims = list(self.get("brokers", flow.source.broker).aims(flow))
+        aims = list(self.broker(flow.source.broker).aims(flow))
         for effect in flow.effects[:1]:
-            aims += self.get("sinks", effect.sink).aims(flow, effect)
+            aims += self.sink(effect.sink).aims(flow, effect)
         return cells_of(flow.name, aims, self.names("faults"))
 
     def check_all(self) -> list[str]:
