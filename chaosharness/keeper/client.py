@@ -104,9 +104,9 @@ class KeeperClient:
         A name can be launched again once it is stopped. `recipe.stdio` is duplicated: close your own ends. The keeper
         holds the duplicates for the next incarnation, so that end of file comes with `stop`, not with a crash.
         """
-        recipe.log.parent.mkdir(parents=True, exist_ok=True)
         if not recipe.folder.is_dir():
             raise BadInput(f"{recipe.name}: its working folder is not there: {recipe.folder}")
+        recipe.log.parent.mkdir(parents=True, exist_ok=True)
         plain = {
             "argv": list(recipe.argv),
             "env": dict(recipe.env),

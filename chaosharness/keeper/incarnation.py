@@ -109,6 +109,11 @@ class Incarnation:
         family.minders[self._minder] = self
         family.loop.watch(self._socket, self._read)
 
+    @property
+    def starting(self) -> bool:
+        """Its minder has not told yet what became of the start."""
+        return self.main is None and self.error is None
+
     def processes(self, table: tree.Table) -> list[tree.Process]:
         """All that live, nearest to the minder first."""
         below = tree.below(table, self._minder) if self._minded else self._family.strays(table)
@@ -162,7 +167,7 @@ class Incarnation:
         if isinstance(failure, Exception):
             raise failure
         self.left = False
-        if self.main is None and self.error is None:
+        if self.starting:
             self.error = "its minder was killed before the command could start"
             self._owner.failed(self)
         elif self.main is not None:

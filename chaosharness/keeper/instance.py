@@ -84,10 +84,8 @@ class OwnedInstance:
         self.down = False
         self._repeats = 0
         incarnation = self._next()
-        while incarnation.main is None and incarnation.error is None:
-            if time.monotonic() - began > START_S:
-                raise HarnessBroke(f"{self.name}: waited {START_S:g} s for its minder to start it")
-            yield 0.0005
+        if not (yield from self.settled()):
+            raise HarnessBroke(f"{self.name}: waited {START_S:g} s for its minder to start it")
         if incarnation.error is not None:
             facts = {"error": incarnation.error, "errno": incarnation.errno}
             return Evidence(False, f"{self.name} could not be started: {incarnation.error}", facts)
@@ -97,6 +95,15 @@ class OwnedInstance:
             f"{self.name} started: pid {incarnation.main}, incarnation {incarnation.number}",
             {"pids": [incarnation.main], "incarnation": incarnation.number, "took_ms": took_ms},
         )
+
+    def settled(self) -> Steps[bool]:
+        """Waits until no incarnation is in the middle of its start; False: one still is."""
+        began = time.monotonic()
+        while any(incarnation.starting for incarnation in self.incarnations):
+            if time.monotonic() - began > START_S:
+                return False
+            yield 0.0005
+        return True
 
     def take_down(self) -> None:
         """From now on its exits are asked for, and nothing restarts it but `start`."""

@@ -85,6 +85,12 @@ class Loop:
             while self._timers and self._timers[0][0] <= now and not self._stopped:
                 heapq.heappop(self._timers)[2]()
 
+    def close(self) -> None:
+        """Closes what it opened itself."""
+        self._selector.close()
+        self._wake_read.close()
+        self._wake_write.close()
+
     def _signals(self) -> None:
         for number in set(self._wake_read.recv(4096)):
             self._on_signal(signal.Signals(number))

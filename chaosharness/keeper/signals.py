@@ -53,6 +53,7 @@ def kill(instance: OwnedInstance, scope: Scope) -> Steps[Evidence]:
     began = time.monotonic()
     if scope is not Scope.CHILD:
         instance.take_down()
+    yield from instance.settled()  # a process must be in the ledger before its end is
     aimed = list(instance.mains.values())
     struck: set[int] = set()
     while True:
@@ -89,6 +90,7 @@ def term(instance: OwnedInstance, scope: Scope) -> Steps[Evidence]:
     began = time.monotonic()
     if scope is not Scope.CHILD:
         instance.take_down()
+    yield from instance.settled()
     targets = _within(instance, scope, tree.scan())
     if not targets:
         return _none(instance, "SIGTERM", scope)
@@ -115,6 +117,7 @@ def _stop_or_go(instance: OwnedInstance, scope: Scope, signal: Signal) -> Steps[
         (number.SIGSTOP, "SIGSTOP", tree.stopped) if freezing else (number.SIGCONT, "SIGCONT", tree.running)
     )
     began = time.monotonic()
+    yield from instance.settled()
     struck: set[int] = set()
     settled = False
     while True:
@@ -145,7 +148,8 @@ def stop(instance: OwnedInstance, grace_s: float) -> Steps[Evidence]:
     """SIGTERM to the command (thawed, so that it can obey), `grace_s` seconds, SIGKILL to what is left of the tree."""
     began = time.monotonic()
     instance.take_down()
-    aimed = list(instance.incarnations)
+    yield from instance.settled()
+    aimed = [incarnation for incarnation in instance.incarnations if incarnation.left]
     for process in _within(instance, Scope.TREE, tree.scan()):
         if not tree.running(process.pid):
             tree.send(process, number.SIGCONT)

@@ -25,9 +25,11 @@ def spawn(argv: Sequence[str], env: Mapping[str, str], stdio: tuple[int, int, in
     Raises OSError naming the command (ENOENT, EACCES, ENOEXEC, …), ValueError for a NUL byte.
     """
     actions = [(os.POSIX_SPAWN_DUP2, given, wanted) for wanted, given in enumerate(stdio)]
-    failed: OSError | None = None
+    failed = errno.ENOENT
     for path in candidates(argv[0], env):
         try:
+            # looked for first: each attempt is a process, which a look at the tree would see
+            os.stat(path)
             return os.posix_spawn(
                 path,
                 list(argv),
@@ -39,7 +41,6 @@ def spawn(argv: Sequence[str], env: Mapping[str, str], stdio: tuple[int, int, in
             )
         except OSError as error:
             # as execvp does: a file that is there and cannot be run says more than one that is not there
-            if failed is None or error.errno not in (errno.ENOENT, errno.ENOTDIR):
-                failed = error
-    assert failed is not None
-    raise OSError(failed.errno, os.strerror(failed.errno or 0), argv[0])
+            if error.errno and error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                failed = error.errno
+    raise OSError(failed, os.strerror(failed), argv[0])

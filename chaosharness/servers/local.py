@@ -8,6 +8,7 @@ Goes in: recipes. Comes out: instances. To try it:
 
 from __future__ import annotations
 
+import errno
 import random
 import shutil
 import socket
@@ -135,10 +136,9 @@ def _is_free(port: int) -> bool:
                 probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             try:
                 probe.bind((host, port))
-            except OSError:
-                if family == socket.AF_INET6 and not socket.has_dualstack_ipv6():
-                    continue
-                return False
+            except OSError as refused:
+                if family == socket.AF_INET or refused.errno == errno.EADDRINUSE:
+                    return False
     return True
 
 
