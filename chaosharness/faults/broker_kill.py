@@ -22,6 +22,7 @@ class BrokerKill:
     action = Action.HOLD
     release = Release.DISCARD
     until = "at_once"
+    leaves_survivors = True
 
     @contextmanager
     def inject(self, target: Target) -> Iterator[Injection]:

@@ -19,6 +19,7 @@ class Crash:
     action = Action.HOLD
     release = Release.DISCARD
     until = "at_once"
+    leaves_survivors = False
 
     @contextmanager
     def inject(self, target: Target) -> Iterator[Injection]:

@@ -19,6 +19,7 @@ class Cut:
     action = Action.CUT
     release = Release.DISCARD
     until = "at_once"
+    leaves_survivors = True
     what = "the delivery"
 
     @contextmanager

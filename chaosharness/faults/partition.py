@@ -18,6 +18,7 @@ class Partition:
     action = Action.HOLD
     release = Release.DISCARD
     until = "published"
+    leaves_survivors = True
 
     @contextmanager
     def inject(self, target: Target) -> Iterator[Injection]:

@@ -17,6 +17,7 @@ class Republish:
     action = Action.HOLD
     release = Release.FORWARD
     until = "at_once"
+    leaves_survivors = False
 
     @contextmanager
     def inject(self, target: Target) -> Iterator[Injection]:

@@ -14,6 +14,8 @@ class Window:
     opens: str
     closes: str
     question: str
+    can_duplicate: bool = False
+    """Whether the effect, or the message, may exist already when the fault strikes."""
 
     @property
     def arrow(self) -> str:
@@ -30,6 +32,7 @@ WINDOWS: dict[str, Window] = {
             "the broker has it",
             "the producer knows",
             "confirm lost: does the producer's retry duplicate? republished: does the consumer survive the duplicate?",
+            can_duplicate=True,
         ),
         Window("stored", "the broker has it", "it is delivered", "broker killed: is the message still there?"),
         Window(
@@ -49,9 +52,22 @@ WINDOWS: dict[str, Window] = {
             "the effect is applied",
             "the consumer knows",
             "answer lost, crash: does the retry, or the redelivery, repeat the effect?",
+            can_duplicate=True,
         ),
-        Window("effect-ack", "the consumer knows", "the ack is settled", "crash: is the effect applied twice?"),
-        Window("ack-settle", "the ack is sent", "the broker applied it", "ack lost: is the redelivery harmless?"),
+        Window(
+            "effect-ack",
+            "the consumer knows",
+            "the ack is settled",
+            "crash: is the effect applied twice?",
+            can_duplicate=True,
+        ),
+        Window(
+            "ack-settle",
+            "the ack is sent",
+            "the broker applied it",
+            "ack lost: is the redelivery harmless?",
+            can_duplicate=True,
+        ),
         Window(
             "slow",
             "it is delivered",

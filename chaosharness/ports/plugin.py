@@ -41,6 +41,8 @@ class Completion:
     key: str
     outcome: Outcome
     detail: str = ""
+    told: bool = False
+    """The caller got an answer, whatever it said; an `info` that nobody was told of is the producer giving up."""
 
 
 class BrokerProducer(Protocol):
@@ -84,6 +86,10 @@ class Broker(Protocol):
 
     def problems(self, source: Source) -> Sequence[str]:
         """Everything wrong with the source's options, each naming its key."""
+        ...
+
+    def reader(self, source: Source) -> tuple[tuple[str, ...], Mapping[str, str]]:
+        """Command and environment (templates) of the harness's own reader, for a flow without a consumer."""
         ...
 
     def codec_options(self, source: Source, producer_link: bool) -> CodecOptions: ...
@@ -213,6 +219,8 @@ class Fault(Protocol):
     release: Release
     until: str
     """When it heals: `at_once` | `published` (model.plan.Step)."""
+    leaves_survivors: bool
+    """A process that the fault met lives on, and could still act on what it had in memory."""
 
     def inject(self, target: Target) -> AbstractContextManager[Injection]:
         """Entering injects and looks for evidence; leaving heals and looks again, into `Injection.healed`.

@@ -1,0 +1,134 @@
+"""What the harness knows while a scenario runs: the ledger files followed, and every wait that is decided by them."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from chaosharness.ledger.reader import Follower
+from chaosharness.model.errors import TimedOut
+from chaosharness.model.event import Event, Kind
+from chaosharness.model.wait import wait_for
+
+T = TypeVar("T")
+
+ORIGINS = ("harness", "relay", "keeper")
+QUIET_KINDS = frozenset({Kind.STEP, Kind.NOTE, Kind.READY, Kind.KEPT_BACK, Kind.DRAIN_STARTED, Kind.QUIET})
+"""What the harness itself writes while it waits: no sign of life of a system under test."""
+
+
+class Observer:
+    """State of the scenario so far; used by one thread. `poll` reads on, everything else is what was read."""
+
+    def __init__(self, folder: Path) -> None:
+        self._follower = Follower(folder, ORIGINS)
+        self.subscribed: defaultdict[str, set[int]] = defaultdict(set)
+        """link → connections with a live subscription to the source"""
+        self.gates: dict[str, Event] = {}
+        """gate → its latest event"""
+        self.closed_by: dict[int, str] = {}
+        """connection → whose end of file came first"""
+        self.opened_ns: dict[int, int] = {}
+        self.invoked: set[str] = set()
+        self.owed: set[str] = set()
+        self.effects: defaultdict[str, int] = defaultdict(int)
+        self.requests: dict[tuple[str, int], str] = {}
+        """(link, connection) → key of the request that is being handled"""
+        self.delivered: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
+        """key → (link, connection) of each delivery that reached its consumer"""
+        self.places: set[str] = set()
+        """other places of the broker that messages were seen to be moved to"""
+        self.died_ns: dict[str, int] = {}
+        """instance → when its latest incarnation was gone as a whole"""
+        self.exits: defaultdict[str, list[int]] = defaultdict(list)
+        """instance → exit codes that nobody asked for"""
+        self.last_activity = time.monotonic()
+
+    def poll(self) -> None:
+        """Reads what was written since."""
+        for event in self._follower.poll():
+            self._take(event)
+            if event.kind not in QUIET_KINDS:
+                self.last_activity = time.monotonic()
+
+    def wait(
+        self,
+        what: str,
+        timeout_s: float,
+        check: Callable[[], T | None],
+        *,
+        last_seen: Callable[[], object] | None = None,
+        error: type[Exception] = TimedOut,
+    ) -> T:
+        """`wait_for`, with a poll before each check."""
+
+        def polled() -> T | None:
+            self.poll()
+            return check()
+
+        return wait_for(what, timeout_s, polled, last_seen=last_seen, error=error)
+
+    def quiet_s(self) -> float:
+        """Seconds since anything but the harness's own notes was recorded."""
+        return time.monotonic() - self.last_activity
+
+    def missing(self, count: int) -> set[str]:
+        """Owed keys with fewer effects than `count`."""
+        return {key for key in self.owed if self.effects[key] < count}
+
+    def gone_for_good(self, key: str) -> bool:
+        """Whether no living process can still have the message: each that received it has died since."""
+        return all(
+            self.died_ns.get(instance_of(link), 0) > self.opened_ns.get(conn, 0) for link, conn in self.delivered[key]
+        )
+
+    def _take(self, event: Event) -> None:
+        kind, link, conn = event.kind, event.link or "", event.conn or 0
+        discarded = bool(event.data.get("discarded"))
+        match kind:
+            case Kind.SUBSCRIBED if event.data.get("source") and not discarded:
+                self.subscribed[link].add(conn)
+            case Kind.CONNECT:
+                self.opened_ns[conn] = event.at_ns
+            case Kind.DISCONNECT:
+                self.closed_by[conn] = str(event.data.get("by"))
+                self.subscribed[link].discard(conn)
+                self.requests.pop((link, conn), None)
+            case Kind.GATE_HELD | Kind.GATE_CUT | Kind.GATE_RELEASED | Kind.GATE_SKIPPED:
+                self.gates[str(event.data["gate"])] = event
+            case Kind.INVOKE:
+                self.invoked.update(event.keys)
+            case Kind.COMPLETE if event.data.get("outcome") == "ok":
+                self.owed.update(event.keys)
+            case Kind.CONFIRM if event.data.get("ok"):
+                self.owed.update(event.keys)
+            case Kind.DELIVER:
+                self.owed.update(event.keys)
+                if not discarded:
+                    for key in event.keys:
+                        self.delivered[key].append((link, conn))
+                if "place" in event.data:
+                    self.places.add(str(event.data["place"]))
+            case Kind.REQUEST:
+                self.requests[link, conn] = event.key or ""
+            case Kind.RESPONSE | Kind.DISCARDED:
+                self.requests.pop((link, conn), None)
+            case Kind.EFFECT:
+                for key in event.keys:
+                    self.effects[key] += 1
+            case Kind.EXITED:
+                instance = str(event.data["instance"])
+                if event.data.get("gone"):
+                    self.died_ns[instance] = event.at_ns
+                if not event.data.get("asked"):
+                    self.exits[instance].append(int(event.data["code"]))
+            case _:
+                pass
+
+
+def instance_of(link: str) -> str:
+    """The instance that a link belongs to: `payment.0>broker.0` is of `payment.0`."""
+    return link.partition(">")[0]

@@ -1,0 +1,280 @@
+"""The session: everything that scenarios share, from the keeper to the run folder."""
+
+from __future__ import annotations
+
+import os
+import platform
+import random
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+from chaosharness.keeper.client import KeeperClient
+from chaosharness.links.toxiproxy_api import Toxiproxies
+from chaosharness.model.errors import BadInput, ChaosError, HarnessBroke, MissingServer
+from chaosharness.model.flow import Flow
+from chaosharness.model.plan import Cell, Plan
+from chaosharness.model.verdict import Code, Judgement, Missing, Result, RunResult, Verdict
+from chaosharness.ports.launch import Availability, Instance, Server
+from chaosharness.registry import Registry
+from chaosharness.relay.client import RelayClient
+from chaosharness.scenario.planning import make_plan
+from chaosharness.scenario.rig import Rig, Running
+from chaosharness.scenario.run import run_scenario
+from chaosharness.servers.local import LocalLauncher
+from chaosharness.servers.toxiproxy import Toxiproxy
+
+DEFAULT_RUNS = Path(".chaosharness/runs")
+LARGEST_SEED = 2**32
+
+
+def new_seed() -> int:
+    """A seed for a run that was given none."""
+    return random.SystemRandom().randrange(LARGEST_SEED)
+
+
+class Session:
+    """One run. A context manager: leaving it ends every process that it started; nothing is started before it is needed.
+
+    `seed` decides every plan; `runs` is where the run's folder is made; `progress` is told (scenario id, phase).
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        seed: int | None = None,
+        runs: Path = DEFAULT_RUNS,
+        target: str | None = None,
+        progress: Callable[[str, str], None] = lambda scenario, phase: None,
+        reproduce: Callable[[Flow, Cell, int], str] = lambda flow, cell, seed: "",
+    ) -> None:
+        self.registry = registry
+        self.seed = new_seed() if seed is None else seed
+        self.folder = _new_run_folder(runs)
+        self.results: list[Result] = []
+        self.broken: list[str] = []
+        self.interrupted = False
+        self._target = target
+        self._progress = progress
+        self._reproduce = reproduce
+        self._flows: dict[str, Flow] = {}
+        self._versions: dict[str, str] = {}
+        self._keeper: KeeperClient | None = None
+        self._rig: Rig | None = None
+        self._toxiproxies: Toxiproxies | None = None
+        self._relay: RelayClient | None = None
+        self._servers: dict[str, Running] = {}
+        self._began = time.monotonic()
+        self._started = datetime.now(UTC)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends everything that was started. Idempotent."""
+        if self._toxiproxies:
+            self._toxiproxies.close()
+        if self._relay:
+            self._relay.close()
+        if self._keeper:
+            self._keeper.close()
+        self._keeper = self._rig = self._toxiproxies = self._relay = None
+
+    # scenarios
+
+    def run_cell(self, flow: Flow, cell: Cell, others: Sequence[Flow] = ()) -> Result:
+        """Runs one cell, or says why it is not applicable; the result is kept. Raises BadInput for what cannot be run."""
+        self._flows[flow.name] = flow
+        if cell.not_applicable or cell.aim is None:
+            return self._keep(self._not_applicable(flow, cell))
+        fault = self.registry.get("faults", cell.id.faults[0])
+        plan = make_plan(flow, cell, fault, self.seed, self._target)
+        return self.run_plan(flow, plan, others, self._reproduce(flow, cell, self.seed))
+
+    def run_plan(self, flow: Flow, plan: Plan, others: Sequence[Flow] = (), reproduce: str = "") -> Result:
+        """Runs one plan. What breaks in the harness is in the result (unproven) and in `broken`."""
+        self._flows[flow.name] = flow
+        scenario = str(plan.id)
+        self._progress(scenario, "servers")
+        rig = self._running([flow, *others])
+        rig.phase = lambda phase: self._progress(scenario, phase)
+        began = time.monotonic()
+        try:
+            result = run_scenario(rig, flow, plan, others=others, reproduce=reproduce)
+        except BadInput:
+            raise
+        except ChaosError as broke:
+            self.broken.append(f"{scenario}: {broke}")
+            result = _broken(flow, plan, str(broke), reproduce, time.monotonic() - began)
+        if result.folder:
+            self._write_plan(flow, plan, result.folder)
+        return self._keep(result)
+
+    def _keep(self, result: Result) -> Result:
+        self.results.append(result)
+        return result
+
+    def _not_applicable(self, flow: Flow, cell: Cell) -> Result:
+        semantic = flow.promise.semantic
+        return Result(
+            id=str(cell.id),
+            flow=flow.name,
+            window=cell.id.window,
+            fault=cell.id.fault,
+            declared=semantic.value if semantic else None,
+            judgement=Judgement(Verdict.NOT_APPLICABLE, reason=cell.not_applicable),
+            because=flow.promise.because,
+            seed=self.seed,
+        )
+
+    def _write_plan(self, flow: Flow, plan: Plan, folder: str) -> None:
+        data = msgspec.json.format(msgspec.json.encode({**plan.as_json(), "file": flow.origin}), indent=2)
+        (self.folder / folder / "plan.json").write_bytes(data + b"\n")
+
+    # what they share
+
+    def _running(self, flows: Iterable[Flow]) -> Rig:
+        """The rig, with every server that these flows need; starts what is not there yet."""
+        needed = {str(self.registry.get("brokers", flow.source.broker).server) for flow in flows}
+        missing = sorted(needed - set(self._servers))
+        servers: dict[str, Server] = {name: self.registry.get("servers", name) for name in missing}
+        if self._rig is None:
+            _check_available([Toxiproxy().available(), *(server.available() for server in servers.values())])
+            self._keeper = KeeperClient.start(self.folder / "keeper")
+            launcher = LocalLauncher(self._keeper)
+        else:
+            _check_available([server.available() for server in servers.values()])
+            launcher = self._rig.launcher  # type: ignore[assignment]
+
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            starting = {name: pool.submit(self._start, server, launcher) for name, server in servers.items()}
+            if self._rig is None:
+                proxy = pool.submit(self._start, Toxiproxy(), launcher)
+                self._relay = RelayClient.start(launcher, _made(self.folder / "relay"))
+                self._toxiproxies = Toxiproxies(proxy.result().nodes["api"])
+            for name, started in starting.items():
+                self._servers[name] = Running(servers[name], started.result())
+        if self._rig is None:
+            assert self._keeper
+            assert self._relay
+            assert self._toxiproxies
+            self._rig = Rig(
+                registry=self.registry,
+                keeper=self._keeper,
+                launcher=launcher,
+                relay=self._relay,
+                toxiproxies=self._toxiproxies,
+                servers=self._servers,
+                folder=self.folder,
+            )
+        return self._rig
+
+    def _start(self, server: Any, launcher: LocalLauncher) -> Instance:
+        assert self._keeper
+        folder = self.folder / "servers" / server.name
+        self._keeper.remove_on_end(folder / "data")
+        self._versions[server.name] = server.available().version or "unknown"
+        instance: Instance = server.start(launcher, folder)
+        return instance
+
+    # the end
+
+    def result(self) -> RunResult:
+        """All so far, as a finished run."""
+        return RunResult(
+            seed=self.seed,
+            results=tuple(self.results),
+            versions={
+                "chaosharness": version("chaosharness"),
+                "python": platform.python_version(),
+                **dict(sorted(self._versions.items())),
+            },
+            environment={
+                "backend": "local",
+                "platform": platform.platform(),
+                "cores": len(os.sched_getaffinity(0)),
+                "command": " ".join(sys.argv[:1] + sys.argv[1:]),
+            },
+            started=self._started.isoformat(timespec="seconds"),
+            duration_s=round(time.monotonic() - self._began, 3),
+            interrupted=self.interrupted,
+            broken=tuple(self.broken),
+            unused_waivers=tuple(unused_waivers(self._flows, self.results)),
+        )
+
+
+def unused_waivers(flows: Mapping[str, Flow], results: Sequence[Result]) -> list[str]:
+    """Waivers of these flows that covered no finding, in words."""
+    used = {
+        (result.flow, finding.kind.value, finding.waived)
+        for result in results
+        for finding in result.judgement.findings
+        if finding.waived
+    }
+    return [
+        f"{flow.name}: {waiver.cell} {waiver.finding} ({waiver.because})"
+        for flow in flows.values()
+        for waiver in flow.promise.waivers
+        if (flow.name, waiver.finding, waiver.because) not in used
+    ]
+
+
+def _broken(flow: Flow, plan: Plan, why: str, reproduce: str, duration_s: float) -> Result:
+    semantic = flow.promise.semantic
+    missing = Missing(Code.OBSERVED_WHOLE, f"the harness broke: {why}")
+    return Result(
+        id=str(plan.id),
+        flow=flow.name,
+        window=plan.window,
+        fault=plan.id.fault,
+        declared=semantic.value if semantic else None,
+        judgement=Judgement(Verdict.UNPROVEN, missing=(missing,)),
+        reproduce=reproduce,
+        duration_s=round(duration_s, 3),
+        seed=plan.seed,
+        because=flow.promise.because,
+    )
+
+
+def _check_available(found: Sequence[Availability]) -> None:
+    lacking = [one for one in found if not one.ok]
+    if lacking:
+        lines = [f"{one.server} cannot be started here: {one.how}; to add it: {one.remedy}" for one in lacking]
+        raise MissingServer("\n".join([*lines, "`chaosharness doctor` shows what this machine has"]))
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _new_run_folder(runs: Path) -> Path:
+    """`RUNS/2026-11-23T16-02-26-1`: no colon, never one that is there."""
+    stamp = datetime.now().strftime("%Y-%m-%dT%H-%M-%S")
+    for number in range(1, 10_000):
+        folder = (runs / f"{stamp}-{number}").resolve()
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as refused:
+            raise BadInput(f"--runs {runs}: the run's folder cannot be made: {refused}") from refused
+        return folder
+    raise HarnessBroke(f"{runs}: 10,000 runs began within one second")
+
+
+__all__ = ["DEFAULT_RUNS", "Session", "new_seed", "unused_waivers"]
