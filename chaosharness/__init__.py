@@ -1,35 +1,14 @@
 """chaosharness: declares what a message flow promises, breaks it where it hurts, and says whether the promise holds.
 
 Importing it imports nothing else: the relay and the keeper live in this package too, and start in milliseconds. Each
-name below is fetched when it is first used; `every_window` alone needs pytest.
+name below is fetched when it is first used; `every_window` alone needs pytest. Their types stand in `__init__.pyi`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from chaosharness.api import Flow as Flow
-    from chaosharness.api import at_least_once as at_least_once
-    from chaosharness.api import at_most_once as at_most_once
-    from chaosharness.api import command as command
-    from chaosharness.api import container as container
-    from chaosharness.api import effectively_once as effectively_once
-    from chaosharness.api import http as http
-    from chaosharness.api import kafka as kafka
-    from chaosharness.api import producer as producer
-    from chaosharness.api import rabbitmq as rabbitmq
-    from chaosharness.api import redis_list as redis_list
-    from chaosharness.api import redis_stream as redis_stream
-    from chaosharness.api import sink as sink
-    from chaosharness.api import source as source
-    from chaosharness.api import workload as workload
-    from chaosharness.pytest_plugin.decorator import every_window as every_window
-
-    __version__: str
-
 _FROM_API = (
     "Flow",
+    "Part",
     "at_least_once",
     "at_most_once",
     "command",

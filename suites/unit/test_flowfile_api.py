@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -136,3 +137,9 @@ def test_names_are_listed_and_others_are_not_there() -> None:
     assert chaos.__version__
     with pytest.raises(AttributeError, match="no attribute 'nosuch'"):
         _ = chaos.nosuch  # type: ignore[attr-defined]
+
+
+def test_types_and_names_agree() -> None:
+    stub = Path(chaos.__file__).with_suffix(".pyi").read_text(encoding="utf-8")
+    declared = re.findall(r" as (\w+)$", stub, re.MULTILINE)
+    assert sorted(declared) == sorted([*chaos._FROM_API, "every_window"])
