@@ -119,6 +119,7 @@ def _stop_or_go(instance: OwnedInstance, scope: Scope, signal: Signal) -> Steps[
     began = time.monotonic()
     yield from instance.settled()
     struck: set[int] = set()
+    waiting: set[int] = set()
     settled = False
     while True:
         targets = _within(instance, scope, tree.scan())
@@ -127,9 +128,13 @@ def _stop_or_go(instance: OwnedInstance, scope: Scope, signal: Signal) -> Steps[
             instance.signalled(signal, scope, fresh)
             struck |= fresh
         for process in targets:
-            if process.pid in fresh or not wanted(process.pid):
+            if process.ppid in waiting:
+                tree.send(process, number.SIGCONT)
+            elif process.pid in fresh or not wanted(process.pid):
                 tree.send(process, sent)
         missed = sorted(process.pid for process in targets if not wanted(process.pid))
+        # who waits for a vfork cannot be stopped before its child has run its exec: the child is let go for so long
+        waiting = {pid for pid in missed if freezing and "D" in tree.thread_states(pid)}
         # what was forked while the first look ran is seen by a look that began when all were stopped
         if settled and not fresh and not missed:
             break

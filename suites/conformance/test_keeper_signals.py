@@ -164,6 +164,22 @@ def test_every_thread_is_frozen(keeper: KeeperClient, tmp_path: Path) -> None:
     assert "T" not in list(tree.thread_states(pid))
 
 
+def test_one_that_waits_for_a_vfork_is_frozen(keeper: KeeperClient, tmp_path: Path) -> None:
+    # it is in a state that no signal stops for as long as its child, which is stopped, has not run its exec
+    spawner = python(
+        tmp_path,
+        "spawner",
+        "import os\nprint('up')\nwhile True: os.waitpid(os.posix_spawn('/bin/true', ['true'], {}), 0)\n",
+    )
+    keeper.launch(spawner)
+    wait_logged(spawner, "up")
+    for _ in range(30):
+        evidence = keeper.signal("spawner", Signal.FREEZE)
+        assert evidence.ok, evidence
+        assert all(tree.stopped(pid) for pid in keeper.pids("spawner"))
+        assert keeper.signal("spawner", Signal.THAW).ok
+
+
 def test_scopes_of_a_freeze(keeper: KeeperClient, tmp_path: Path) -> None:
     keeper.launch(shell(tmp_path, "a", "sleep 1000 & wait"))
     pids = wait_pids(keeper, "a", ["sh", "sleep"])
@@ -193,7 +209,7 @@ def test_term_is_sent_to_its_scope_and_keeps_the_instance_down(keeper: KeeperCli
     wait_logged(traps, "caught")
     wait_gone(main)
     assert keeper.exits("a") == ()
-    assert [comm(pid) for pid in keeper.pids("a")] == ["sleep"]
+    wait_pids(keeper, "a", ["sleep"])
 
 
 def test_stop_in_good_order(keeper: KeeperClient, tmp_path: Path) -> None:
