@@ -3,8 +3,8 @@
 In: the address of a running Toxiproxy. Out: the library's own classes, bound to that one server.
 To try it: `suites/conformance/test_links_library.py`, which also shows what the bare library gets wrong.
 
-What is mended here: host and port of the whole process (now of one object), no time-outs, HTTP_PROXY obeyed, answers
-of 500 and above taken for success (`create` then fails with KeyError, `enable` claims to have enabled), every 400 called
+What is mended here: host and port of the whole process (now of one object), no time-outs, HTTP_PROXY obeyed, answers of
+500 and above taken for success (`create` then fails with KeyError, `enable` claims to have enabled), every 400 called
 InvalidToxic. What the library's methods leave unsaid (`add_toxic`, `enable` and `disable` return nothing) is read back
 in links/link.py; the arguments that they ignore are found in links/toxics.py.
 """

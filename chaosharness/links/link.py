@@ -24,6 +24,7 @@ from chaosharness.model.errors import HarnessBroke
 from chaosharness.ports.launch import Evidence
 
 CONNECT_TIMEOUT_S = 1.0
+NOT_FOUND = 404
 TOXICITY_TOLERANCE = 1e-6  # Toxiproxy keeps it in 32 bits
 
 
@@ -88,7 +89,7 @@ class Link:
         try:
             found = self.read_back()
         except Refused as refusal:
-            if refusal.status != 404:
+            if refusal.status != NOT_FOUND:
                 raise
             self._made.discard(self._proxy.name)
             return self._evidence("removed", {"toxics": []})
@@ -120,8 +121,8 @@ class Link:
                 self._compare(toxic, found)
         except Unanswered as hung:
             self._make_anew()
-            asked = f"link {self.id}: asked for {', '.join(names)}; it hung, as where a peer does not read and buffers are full"
-            raise HarnessBroke(f"{asked}; the link was made anew, its connections closed. {hung}") from hung
+            asked = f"link {self.id}: asked for {', '.join(names)}, which hung: does a peer of it not read?"
+            raise HarnessBroke(f"{asked} The link was made anew, its connections closed. {hung}") from hung
         except HarnessBroke:
             with suppress(HarnessBroke):  # the first failure is the one to report
                 self._remove_toxics(added)
@@ -141,16 +142,25 @@ class Link:
     def _remove_toxics(self, names: Sequence[str]) -> Evidence:
         """Removes them and looks. One that is gone already is an error: its fault was shorter than it seems."""
         how = "gone"
+        early = []
         try:
             for name in names:
-                self._proxy.destroy_toxic(name)
+                try:
+                    self._proxy.destroy_toxic(name)
+                except Refused as refusal:
+                    if refusal.status != NOT_FOUND:
+                        raise
+                    early.append(name)
         except Unanswered:
             self._make_anew()
             how = "gone, with every connection, as the removal hung"
         found = self.read_back()
         left = [toxic["name"] for toxic in found["toxics"] if toxic["name"] in names]
-        if left:
-            raise HarnessBroke(f"link {self.id}: asked Toxiproxy to remove {names}, and it still has {left}")
+        if left or early:
+            raise HarnessBroke(
+                f"link {self.id}: asked Toxiproxy to remove {', '.join(names)}; "
+                f"gone before that: {', '.join(early) or 'none'}; still there: {', '.join(left) or 'none'}"
+            )
         return self._evidence(f"{', '.join(names)} {how}", found)
 
     def _make_anew(self) -> None:

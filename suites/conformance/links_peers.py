@@ -1,0 +1,74 @@
+"""The two ends of a link, for its tests: sockets with a time-out on everything."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from chaosharness.links.link import Link
+from chaosharness.model.address import Address
+
+ARRIVES_WITHIN_S = 5.0
+SILENT_FOR_S = 0.25
+
+
+class Upstream:
+    """Where a link leads: a listening socket that accepts when told to."""
+
+    def __init__(self) -> None:
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._socket.settimeout(ARRIVES_WITHIN_S)
+        self.address = Address(*self._socket.getsockname())
+
+    def close(self) -> None:
+        self._socket.close()
+
+    @contextmanager
+    def through(self, link: Link) -> Iterator[tuple[socket.socket, socket.socket]]:
+        """A connection through the link: the client's end and the server's."""
+        with socket.create_connection((link.listen.host, link.listen.port), ARRIVES_WITHIN_S) as client:
+            server, _ = self._socket.accept()
+            with server:
+                server.settimeout(ARRIVES_WITHIN_S)
+                yield client, server
+
+
+def passes(sender: socket.socket, receiver: socket.socket) -> bool:
+    """Whether bytes sent now arrive."""
+    sender.sendall(b"ping")
+    return receiver.recv(4) == b"ping"
+
+
+def swallowed(sender: socket.socket, receiver: socket.socket) -> bool:
+    """Whether bytes sent now neither arrive nor close anything."""
+    sender.sendall(b"lost")
+    receiver.settimeout(SILENT_FOR_S)
+    try:
+        receiver.recv(4)
+    except TimeoutError:
+        return True
+    finally:
+        receiver.settimeout(ARRIVES_WITHIN_S)
+    return False
+
+
+def closed(end: socket.socket) -> bool:
+    """Whether this end sees the connection end, by FIN or RST."""
+    try:
+        return end.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def stuff(sender: socket.socket) -> int:
+    """Sends until nothing more is taken for a while: the peer does not read; returns how many bytes that took."""
+    total = 0
+    sender.settimeout(SILENT_FOR_S)
+    try:
+        while True:
+            total += sender.send(b"x" * 65536)
+    except TimeoutError:
+        return total
+    finally:
+        sender.settimeout(ARRIVES_WITHIN_S)

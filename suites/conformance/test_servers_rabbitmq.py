@@ -1,0 +1,232 @@
+"""RabbitMQ as a server: vhosts of one's own, a kill that loses nothing confirmed, and nothing left behind."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pika
+import pytest
+import requests
+from pika.adapters.blocking_connection import BlockingChannel
+from pika.exceptions import AMQPConnectionError, ConnectionClosedByBroker
+
+from chaosharness.keeper.client import KeeperClient
+from chaosharness.model.errors import HarnessBroke, MissingServer, ServerFailed
+from chaosharness.model.wait import wait_for
+from chaosharness.ports.launch import Instance, Namespace, Signal
+from chaosharness.servers import rabbitmq
+from chaosharness.servers.local import LocalLauncher
+from chaosharness.servers.rabbitmq import RabbitMQ
+
+PERSISTENT = pika.BasicProperties(delivery_mode=2)
+
+
+@dataclass
+class Broker:
+    """One RabbitMQ for all tests of this module; each takes a vhost of its own."""
+
+    server: RabbitMQ
+    instance: Instance
+
+    @contextmanager
+    def channel(self, lease: Namespace) -> Iterator[BlockingChannel]:
+        amqp = self.instance.nodes["amqp"]
+        facts = lease.facts
+        where = pika.ConnectionParameters(
+            amqp.host,
+            amqp.port,
+            facts["vhost"],
+            pika.PlainCredentials(facts["user"], facts["password"]),
+            socket_timeout=5,
+            blocked_connection_timeout=5,
+        )
+        connection = pika.BlockingConnection(where)
+        try:
+            yield connection.channel()
+        finally:
+            if connection.is_open:
+                connection.close()
+
+    @contextmanager
+    def leased(self, name: str) -> Iterator[Namespace]:
+        lease = self.server.lease(self.instance, name)
+        yield lease
+        self.server.release(self.instance, lease)
+
+    def counts(self, lease: Namespace, queue: str) -> tuple[int, int]:
+        """Ready and unacknowledged, live."""
+        url = f"http://{self.instance.nodes['management']}/api/queues/{lease.name}"
+        with requests.Session() as session:
+            session.trust_env = False
+            answer = session.get(
+                url,
+                params={"disable_stats": "true", "enable_queue_totals": "true"},
+                auth=(lease.facts["user"], lease.facts["password"]),
+                timeout=5,
+            )
+        (found,) = [row for row in answer.json() if row["name"] == queue]
+        return found["messages_ready"], found["messages_unacknowledged"]
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    with KeeperClient.start(tmp_path_factory.mktemp("keeper")) as keeper:
+        server = RabbitMQ()
+        yield Broker(server, server.start(LocalLauncher(keeper), tmp_path_factory.mktemp("run") / "rabbitmq.0"))
+
+
+def processes_of(folder: Path) -> list[str]:
+    """The command lines of processes whose environment or command line names the folder; epmd inherits both."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            said = (process / "environ").read_bytes() + (process / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if str(folder).encode() in said:
+            found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+    return found
+
+
+def test_confirmed_messages_outlive_a_kill_and_a_dead_broker_is_told_at_once(broker: Broker) -> None:
+    with broker.leased("survival") as lease:
+        with broker.channel(lease) as channel:
+            channel.queue_declare("orders", durable=True)
+            channel.confirm_delivery()
+            for number in range(20):
+                channel.basic_publish("", "orders", b"%d" % number, PERSISTENT, mandatory=True)
+            killed = broker.instance.signal(Signal.KILL)
+            with pytest.raises((AMQPConnectionError, OSError)):
+                channel.basic_publish("", "orders", b"late", PERSISTENT)
+        assert killed.ok
+        with pytest.raises(ServerFailed, match=r"rabbitmq\.0 ended before it was ready") as failed:
+            broker.server.wait_ready(broker.instance)
+        assert "rabbitmq.log" in str(failed.value)
+        assert broker.instance.restart(keep_data=True).ok
+        broker.server.wait_ready(broker.instance)
+        with broker.channel(lease) as channel:
+            bodies = [channel.basic_get("orders", auto_ack=True)[2] for _ in range(20)]
+            assert bodies == [b"%d" % number for number in range(20)]
+            assert channel.basic_get("orders") == (None, None, None)
+
+
+def test_a_frozen_broker_answers_nobody_and_comes_back_whole(broker: Broker) -> None:
+    amqp = broker.instance.nodes["amqp"]
+    assert broker.instance.signal(Signal.FREEZE).ok
+    try:
+        with socket.create_connection((amqp.host, amqp.port), 1) as client:
+            client.settimeout(0.3)
+            client.sendall(b"AMQP\x00\x00\x09\x01")
+            with pytest.raises(TimeoutError):
+                client.recv(1)
+    finally:
+        assert broker.instance.signal(Signal.THAW).ok
+    broker.server.wait_ready(broker.instance)
+
+
+def test_leases_do_not_see_each_other(broker: Broker) -> None:
+    with broker.leased("payment[effect-ack:crash]") as one, broker.leased("payment[effect-ack:crash]") as other:
+        assert one.name != other.name
+        assert one.name.startswith("payment-effect-ack-crash-")
+        with broker.channel(one) as mine, broker.channel(other) as theirs:
+            for channel in (mine, theirs):
+                channel.queue_declare("orders", durable=True)
+            mine.basic_publish("", "orders", b"mine", PERSISTENT)
+            assert mine.basic_get("orders", auto_ack=True)[2] == b"mine"
+            assert theirs.basic_get("orders", auto_ack=True) == (None, None, None)
+
+
+@pytest.mark.parametrize("name", ["a/b c", "", "ä", "x" * 300])
+def test_any_name_makes_a_lease(broker: Broker, name: str) -> None:
+    with broker.leased(name) as lease, broker.channel(lease) as channel:
+        channel.queue_declare("orders")
+        assert lease.name == lease.facts["vhost"]
+
+
+def test_a_release_takes_queues_and_connections_with_it(broker: Broker) -> None:
+    lease = broker.server.lease(broker.instance, "gone")
+    with broker.channel(lease) as channel:
+        channel.queue_declare("orders", durable=True)
+        broker.server.release(broker.instance, lease)
+        with pytest.raises(ConnectionClosedByBroker, match="vhost"):
+            wait_for("the broker to close the connection", 10, lambda: channel.connection.process_data_events(0.1))
+    with pytest.raises(AMQPConnectionError), broker.channel(lease):
+        pytest.fail("connected")
+    with pytest.raises(HarnessBroke, match="404"):
+        broker.server.release(broker.instance, lease)
+
+
+def test_counts_are_live(broker: Broker) -> None:
+    with broker.leased("counts") as lease, broker.channel(lease) as channel:
+        channel.queue_declare("orders", durable=True)
+        channel.confirm_delivery()
+        for _ in range(3):
+            channel.basic_publish("", "orders", b"x", PERSISTENT)
+        wait_for("3 ready", 2, lambda: broker.counts(lease, "orders") == (3, 0))
+        method, _, _ = channel.basic_get("orders")
+        wait_for("1 unacknowledged", 2, lambda: broker.counts(lease, "orders") == (2, 1))
+        channel.basic_ack(method.delivery_tag)
+        wait_for("2 left", 2, lambda: broker.counts(lease, "orders") == (2, 0))
+
+
+def test_it_listens_on_loopback_alone(broker: Broker) -> None:
+    ports = {address.port for address in broker.instance.nodes.values()}
+    for table in ("tcp", "tcp6"):
+        for row in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            host, port = row.split()[1].split(":")
+            if int(port, 16) in ports and row.split()[3] == "0A":
+                assert host == "0100007F"
+                ports.remove(int(port, 16))
+    assert not ports
+
+
+def test_a_configuration_that_it_refuses_is_in_the_error_and_nothing_is_left(tmp_path: Path) -> None:
+    with (
+        KeeperClient.start(tmp_path / "keeper") as keeper,
+        pytest.raises(ServerFailed, match="no_such_setting"),
+    ):
+        RabbitMQ(config=["no_such_setting = 1"]).start(LocalLauncher(keeper), tmp_path / "rabbitmq")
+    assert processes_of(tmp_path / "rabbitmq") == []
+
+
+def test_nothing_is_left_when_the_keeper_closes(tmp_path: Path) -> None:
+    folder = tmp_path / "rabbitmq"
+    server = RabbitMQ(config=["consumer_timeout = 60000"], erl_args=["-rabbit", "channel_tick_interval", "1000"])
+    with KeeperClient.start(tmp_path / "keeper") as keeper:
+        instance = server.start(LocalLauncher(keeper), folder)
+        running = processes_of(folder)
+        assert any("beam" in line for line in running)
+        assert not any("epmd -daemon" in line for line in running)
+        assert any("channel_tick_interval 1000" in line for line in running)
+        assert (folder / "conf" / ".erlang.cookie").stat().st_mode & 0o777 == 0o400
+    assert processes_of(folder) == []
+    for address in instance.nodes.values():
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((address.host, address.port), 1)
+
+
+def test_where_there_is_none_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert RabbitMQ().available().version
+    monkeypatch.setattr(rabbitmq, "INSTALLED", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = RabbitMQ().available()
+    assert (found.ok, found.remedy) == (False, "apt-get install -y rabbitmq-server")
+    with KeeperClient.start(tmp_path / "keeper") as keeper, pytest.raises(MissingServer, match="apt-get install"):
+        RabbitMQ().start(LocalLauncher(keeper), tmp_path / "rabbitmq")
+
+
+def test_only_the_plugins_that_are_needed_are_there_and_any_other_layout_is_left_alone(tmp_path: Path) -> None:
+    program = Path(RabbitMQ().available().how)
+    trimmed = rabbitmq._plugin_folder(program, tmp_path / "plugins")
+    names = {link.name.rsplit("-", 1)[0] for link in trimmed.iterdir()}
+    assert {"rabbitmq_management", "rabbitmq_web_dispatch", "cowboy", "rabbit"} <= names
+    assert "rabbitmq_shovel" not in names
+    other = tmp_path / "other" / "sbin" / "rabbitmq-server"
+    other.parent.mkdir(parents=True)
+    other.touch()
+    assert rabbitmq._plugin_folder(other, tmp_path / "none") == tmp_path / "other" / "plugins"
+    assert not (tmp_path / "none").exists()
