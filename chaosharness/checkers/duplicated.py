@@ -34,6 +34,8 @@ def find(case: Case) -> Iterator[Finding]:
 
 def attribution(case: Case, key: str) -> str:
     """In words, as the module's docstring gives them."""
+    if not case.promise.count:
+        return "applied, though no effect is intended"
     handed, published = _handed_over(case, key), _published(case, key)
     if any(seen.get("redelivered") is True for seen in handed) or len(handed) > len(published) > 0:
         again = "after a redelivery"

@@ -23,6 +23,8 @@ CUTS = frozenset({"publish-lost", "confirm-lost", "ack-lost", "response-lost", "
 """Faults that the gate carries out by itself."""
 LINK_FAULTS = frozenset({"partition", "partition-in", "partition-out"})
 """Faults of the held replica's link to the broker."""
+OWN_ACT = CUTS | LINK_FAULTS | {"republish"}
+"""Faults whose first act is known, and is no signal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ def parse_link(text: str | None) -> LinkId | None:
 
 
 def _signals(facts: Facts, gate: Seen, link: LinkId | None, aimed: Aimed) -> list[Seen]:
-    """Signals after the gate, to whom the fault is aimed at."""
+    """Signals after the gate, to whom the fault is aimed at; of a fault that is not known here, to anybody."""
     replica = f"{link.service}.{link.replica}" if link else None
     sent = after(facts.of(Kind.SIGNALLED), gate.at)
     if KILLS_REPLICA & set(aimed.faults):
@@ -100,7 +102,7 @@ def _signals(facts: Facts, gate: Seen, link: LinkId | None, aimed: Aimed) -> lis
     if KILLS_BROKER & set(aimed.faults):
         flow = {replica, *aimed.stopped_by}
         return [seen for seen in sent if seen.get("instance") not in flow]
-    return []
+    return [] if OWN_ACT & set(aimed.faults) else sent
 
 
 def _struck(facts: Facts, gate: Seen, released: Seen | None, signalled: Seen | None, aimed: Aimed) -> int | None:
@@ -110,6 +112,8 @@ def _struck(facts: Facts, gate: Seen, released: Seen | None, signalled: Seen | N
     acts = after(facts.of(Kind.FAULT_INJECTED), gate.at)[:1]
     if signalled:
         acts.append(signalled)
+    elif not (KILLS_REPLICA | KILLS_BROKER | OWN_ACT) & set(aimed.faults):
+        acts += [seen for seen in facts.of(Kind.STEP) if seen.get("fault") in aimed.faults]
     if "republish" in aimed.faults:
         acts += [seen for seen in facts.about(aimed.key, Kind.INVOKE) if seen.get("by") == "republish"]
     if released and released.get("why") == "told" and released.get("forwarded") is False:

@@ -47,7 +47,7 @@ faults (origin harness)
     fault_injected  fault!, evidence! (mapping), link, ok! (bool)
     fault_healed    fault!, evidence!, ok!
 scenario (origin harness)
-    step        what!
+    step        what!, fault (the fault that is injected next: what comes before this is not its doing)
     ready       link!                what proved it: the subscription that the tap saw
     kept_back   count!               messages kept for after the heal
     drain_started / drained / drain_expired   waiting_for, within_s

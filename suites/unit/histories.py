@@ -3,8 +3,8 @@
     +2s deliver k1 @payment.0>broker.0#4 redelivered=true settled=false
 
 An optional pause (each line also takes 1 ms), the kind, the keys joined by commas, the link and connection number, and
-the data: JSON where it is JSON, else a bare word. The origin follows from the kind. `#` at the start is a comment. Every
-ledger is closed at the end, but for those in `unended`.
+the data: JSON where it is JSON, else a bare word. The origin follows from the kind. `#` at the start is a comment.
+Every ledger is closed at the end, but for those in `unended`.
 """
 
 from __future__ import annotations

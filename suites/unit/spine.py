@@ -69,9 +69,9 @@ kept_back count=1
 """
 
 
-def tail(conn: int = 1, effect_conn: int = 3, link: str = H, quiet: bool = False, stopped: str = '["payment.0"]') -> str:
+def tail(conn: int = 1, effect_conn: int = 3, quiet: bool = False, stopped: str = '["payment.0"]') -> str:
     return f"""
-    {publish("9", 9, link)}
+    {publish("9", 9)}
     {deliver("9", conn)}
     {apply("9", 90, effect_conn)}
     {settle("9", conn)}
@@ -88,7 +88,7 @@ connect @{C}#4
 subscribe @{C}#4 source=true auto_ack=false prefetch=10
 subscribed @{C}#4 source=true
 """
-KILLED = f"""
+KILLED = """
 signalled instance=payment.0 signal=kill scope=tree pids=[100]
 exited instance=payment.0 pid=100 incarnation=1 code=-9 asked=true gone=true
 """
@@ -295,7 +295,15 @@ class Scenario:
     def __post_init__(self) -> None:
         own = ("payment.0", "orders.0") if self.producer else ("payment.0",)
         aimed = Aimed(
-            "k1", self.window, (self.fault,), "g", self.producer, self.producer, self.redelivers, self.can_duplicate, own
+            key="k1",
+            window=self.window,
+            faults=(self.fault,),
+            gate="g",
+            producer_window=self.producer,
+            sut_producer=self.producer,
+            redelivers=self.redelivers,
+            can_duplicate=self.can_duplicate,
+            stopped_by=own,
         )
         object.__setattr__(self, "aimed", aimed)
 
