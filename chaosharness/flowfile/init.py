@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import shlex
-from importlib.resources import files
 
 SERVICE = "payment_service.py"
 
 
 def init_files(python: str) -> dict[str, str]:
     """File name to text; `python`: a command on PATH or an absolute path, which must be able to import pika."""
+    from importlib.resources import files  # here, since only `init` needs it, and it is slow to import
+
     here = files("chaosharness.flowfile")
     command = json.dumps(shlex.join([python, SERVICE]), ensure_ascii=False)  # a JSON string is a TOML string
     return {

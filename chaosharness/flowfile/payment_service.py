@@ -7,6 +7,7 @@ Needs AMQP_URL and CHARGES_URL in the environment, and pika.
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import urllib.request
@@ -20,7 +21,7 @@ RETRY_S = 0.2
 
 
 def charge(order: dict[str, object]) -> None:
-    """One request; raises OSError where it is not known to have been answered well."""
+    """One request. Raises OSError or HTTPException where it is not known to have been answered well."""
     request = urllib.request.Request(
         os.environ["CHARGES_URL"] + "/v1/charges",
         method="POST",
@@ -42,7 +43,7 @@ def consume() -> None:
         for method, _, body in channel.consume(QUEUE):
             try:
                 charge(json.loads(body))
-            except OSError as error:
+            except (OSError, http.client.HTTPException) as error:
                 print(f"not charged, will be tried again: {error}", flush=True)
                 connection.process_data_events(time_limit=RETRY_S)
                 channel.basic_nack(method.delivery_tag, requeue=True)
