@@ -71,29 +71,27 @@ class Breaking:
         """The gate's hit; None where the flow has no such window, or the message never came to it."""
         observer = self.observer
 
-        def fired() -> Event | str | None:
+        def met() -> tuple[Event | None, str] | None:
             event = observer.gates.get(GATE)
             if event:
-                return event
+                return event, ""
             if observer.quiet_s() > IDLE_S and self._idle(workload):
-                return "everything has been processed and the gate met nothing"
+                return None, "everything has been processed and the gate met nothing"
             if observer.quiet_s() > self.plan.hold_within_s:
-                return f"nothing has happened for {self.plan.hold_within_s:g} s and the gate met nothing"
+                return None, f"nothing has happened for {self.plan.hold_within_s:g} s and the gate met nothing"
             return None
 
+        within_s = self.published_within_s + len(self.messages) * 1.0
         try:
-            event = observer.wait(
-                f"{self.target} at the gate {self.plan.point.value}",
-                self.published_within_s + len(self.messages) * 1.0,
-                fired,
-            )
+            event, why_not = observer.wait(f"{self.target} at the gate {self.plan.point.value}", within_s, met)
         except TimedOut as never:
-            event = str(never)
-        if isinstance(event, Event):
-            return None if event.kind is Kind.GATE_SKIPPED else event
-        self.notes.append(event)
-        self.ledger.append(Kind.NOTE, data={"text": event})
-        return None
+            event, why_not = None, str(never)
+        if event is None:
+            self.notes.append(why_not)
+            self.ledger.append(Kind.NOTE, data={"text": why_not})
+        elif event.kind is Kind.GATE_SKIPPED:
+            return None
+        return event
 
     def _idle(self, workload: Workload) -> bool:
         """Nothing is under way any more: to wait longer for the gate is in vain."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -244,16 +244,17 @@ class Scenario:
 
     def _abandon(self) -> None:
         """Whatever way the run ended, nothing of it is left."""
-        self.workload.stop()
-        for instance in self.wiring.instances.values():
-            instance.stop(0)
-        if self.producer:
-            self.producer.close()
-        self.rig.relay.end()
-        self.rig.keeper.record_to(None)
-        self.wiring.take_down()
-        self.ledger.abandon()
         self.rig.nonces.append(self.nonce)
+        with ExitStack() as ends:  # in reverse order, each whatever became of the others
+            ends.callback(self.ledger.abandon)
+            ends.callback(self.wiring.take_down)
+            ends.callback(self.rig.keeper.record_to, None)
+            ends.callback(self.rig.relay.end)
+            if self.producer:
+                ends.callback(self.producer.close)
+            for instance in self.wiring.instances.values():
+                ends.callback(instance.stop, 0)
+            ends.callback(self.workload.stop)
 
     def _held(self) -> Held:
         wiring = self.wiring

@@ -7,6 +7,7 @@ replica ──► link (Toxiproxy) ──► sink's stub (relay)
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -51,6 +52,7 @@ class Wiring:
     direct: set[Address] = field(default_factory=set)
     """Where a system under test must not connect to: past its link."""
     _harness_tap: Address | None = None
+    _ends: ExitStack = field(default_factory=ExitStack)
 
     def build(self, folder: Path) -> None:
         """Leases, declares, and opens the sinks; links come with each service."""
@@ -58,7 +60,9 @@ class Wiring:
         self.running = rig.servers[self.broker.server]
         rig.relay.begin(folder, self.nonce, rig.nonces)
         rig.keeper.record_to(folder)
-        self.namespace = self.running.server.lease(self.running.instance, self.nonce)
+        server, instance = self.running.server, self.running.instance
+        self.namespace = server.lease(instance, self.nonce)
+        self._ends.callback(server.release, instance, self.namespace)
         self.direct.update(self.running.instance.nodes.values())
         for flow in (self.flow, *self.others):
             if flow.source.declare and flow.source.broker == self.flow.source.broker:
@@ -69,10 +73,7 @@ class Wiring:
 
     def take_down(self) -> None:
         """Removes links and gives the namespace back; the relay's scenario must have ended."""
-        for link in self.links.values():
-            link.remove()
-        self.links.clear()
-        self.running.server.release(self.running.instance, self.namespace)
+        self._ends.close()
 
     def launch(
         self,
@@ -136,7 +137,8 @@ class Wiring:
             upstream = behind(identity)
             self.direct.add(upstream)
             listen = Address("127.0.0.1", self.rig.launcher.free_port())
-            self.links[identity] = self.rig.toxiproxies.link(identity, listen, upstream)
+            self.links[identity] = link = self.rig.toxiproxies.link(identity, listen, upstream)
+            self._ends.callback(link.remove)
         return self.links[identity]
 
     def _tap(self, link: LinkId, producer: bool) -> Address:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -42,7 +43,7 @@ def new_seed() -> int:
 
 
 class Session:
-    """One run. A context manager: leaving it ends every process that it started; nothing is started before it is needed.
+    """One run. A context manager: leaving it ends every process that it started; nothing starts before it is needed.
 
     `seed` decides every plan; `runs` is where the run's folder is made; `progress` is told (scenario id, phase).
     """
@@ -55,7 +56,6 @@ class Session:
         runs: Path = DEFAULT_RUNS,
         target: str | None = None,
         progress: Callable[[str, str], None] = lambda scenario, phase: None,
-        reproduce: Callable[[Flow, Cell, int], str] = lambda flow, cell, seed: "",
     ) -> None:
         self.registry = registry
         self.seed = new_seed() if seed is None else seed
@@ -65,7 +65,6 @@ class Session:
         self.interrupted = False
         self._target = target
         self._progress = progress
-        self._reproduce = reproduce
         self._flows: dict[str, Flow] = {}
         self._versions: dict[str, str] = {}
         self._keeper: KeeperClient | None = None
@@ -73,6 +72,7 @@ class Session:
         self._toxiproxies: Toxiproxies | None = None
         self._relay: RelayClient | None = None
         self._servers: dict[str, Running] = {}
+        self._starts = 1
         self._began = time.monotonic()
         self._started = datetime.now(UTC)
 
@@ -86,24 +86,25 @@ class Session:
 
     def close(self) -> None:
         """Ends everything that was started. Idempotent."""
-        if self._toxiproxies:
-            self._toxiproxies.close()
-        if self._relay:
-            self._relay.close()
-        if self._keeper:
-            self._keeper.close()
+        keeper, relay, toxiproxies = self._keeper, self._relay, self._toxiproxies
         self._keeper = self._rig = self._toxiproxies = self._relay = None
+        self._servers = {}
+        self._starts += 1
+        with ExitStack() as ends:
+            for part in (keeper, relay, toxiproxies):
+                if part:
+                    ends.callback(part.close)
 
     # scenarios
 
-    def run_cell(self, flow: Flow, cell: Cell, others: Sequence[Flow] = ()) -> Result:
-        """Runs one cell, or says why it is not applicable; the result is kept. Raises BadInput for what cannot be run."""
+    def run_cell(self, flow: Flow, cell: Cell, others: Sequence[Flow] = (), reproduce: str = "") -> Result:
+        """Runs one cell, or says why it is not applicable; keeps the result. Raises BadInput for what cannot be run."""
         self._flows[flow.name] = flow
         if cell.not_applicable or cell.aim is None:
             return self._keep(self._not_applicable(flow, cell))
         fault = self.registry.get("faults", cell.id.faults[0])
         plan = make_plan(flow, cell, fault, self.seed, self._target)
-        return self.run_plan(flow, plan, others, self._reproduce(flow, cell, self.seed))
+        return self.run_plan(flow, plan, others, reproduce)
 
     def run_plan(self, flow: Flow, plan: Plan, others: Sequence[Flow] = (), reproduce: str = "") -> Result:
         """Runs one plan. What breaks in the harness is in the result (unproven) and in `broken`."""
@@ -119,6 +120,7 @@ class Session:
             raise
         except ChaosError as broke:
             self.broken.append(f"{scenario}: {broke}")
+            self.close()  # what broke one scenario must not break the next: it gets servers of its own
             result = _broken(flow, plan, str(broke), reproduce, time.monotonic() - began)
         if result.folder:
             self._write_plan(flow, plan, result.folder)
@@ -185,7 +187,7 @@ class Session:
 
     def _start(self, server: Any, launcher: LocalLauncher) -> Instance:
         assert self._keeper
-        folder = self.folder / "servers" / server.name
+        folder = self.folder / (f"servers-{self._starts}" if self._starts > 1 else "servers") / server.name
         self._keeper.remove_on_end(folder / "data")
         self._versions[server.name] = server.available().version or "unknown"
         instance: Instance = server.start(launcher, folder)

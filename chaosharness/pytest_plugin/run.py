@@ -1,0 +1,109 @@
+"""The one chaosharness session of a pytest session, and what pytest shows of it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from chaosharness.model.errors import BadInput
+from chaosharness.model.flow import Flow
+from chaosharness.model.plan import Cell
+from chaosharness.model.verdict import Result, Verdict
+from chaosharness.registry import Registry, check_only
+from chaosharness.report import terminal
+from chaosharness.report.write import write
+from chaosharness.session.session import Session
+
+
+@dataclass
+class Run:
+    """Options, and the session once a scenario needs it."""
+
+    seed: int
+    runs: Path
+    target: str | None
+    only: tuple[str, ...]
+    registry: Registry = field(default_factory=Registry.load)
+    session: Session | None = None
+    page: Path | None = None
+    seen: list[str] = field(default_factory=list)
+    """Ids of all cells of all collected flows, for `--chaos-only` that matches nothing."""
+    not_applicable: list[tuple[Flow, Cell]] = field(default_factory=list)
+    """Cells that are not collected; they stand in the matrix all the same."""
+
+    def scenario(self, flow: Flow, cell: Cell, others: Sequence[Flow] = (), reproduce: str = "") -> Result:
+        """Runs one cell in the session, which starts with the first. Raises BadInput."""
+        if self.session is None:
+            self.session = Session(
+                self.registry,
+                seed=self.seed,
+                runs=self.runs,
+                target=self.target,
+            )
+        return self.session.run_cell(flow, cell, others, reproduce or _from_file(flow, cell, self.seed))
+
+    def finish(self, interrupted: bool) -> None:
+        """Ends what was started and writes the report. Idempotent."""
+        if self.session is None or self.page is not None:
+            return
+        session = self.session
+        for flow, cell in self.not_applicable:
+            session.run_cell(flow, cell)
+        session.close()
+        session.interrupted = interrupted
+        self.page = write(session.result(), session.folder)
+
+
+RUN = pytest.StashKey[Run]()
+
+
+def _from_file(flow: Flow, cell: Cell, seed: int) -> str:
+    return shlex.join(["chaosharness", "run", flow.origin, "--only", str(cell.id), "--seed", str(seed)])
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"chaosharness: backend local (processes of this machine), seed {config.stash[RUN].seed}"
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Writes the report. A `--chaos-only` that matched no scenario is a usage error."""
+    run = session.config.stash[RUN]
+    run.finish(interrupted=exitstatus == pytest.ExitCode.INTERRUPTED)
+    if run.only and exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+        session.exitstatus = pytest.ExitCode.USAGE_ERROR
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Whatever pytest did: nothing is left."""
+    run = config.stash[RUN]
+    if run.session:
+        run.session.close()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    run = config.stash[RUN]
+    if run.only and not run.session:
+        try:
+            check_only(run.only, run.seen)
+        except BadInput as bad:
+            terminalreporter.write_line(f"chaosharness: {bad}", red=True)
+    if run.session is None:
+        return
+    result = run.session.result()
+    terminalreporter.section("chaosharness")
+    terminalreporter.write_line(terminal.matrix(result, encoding=terminalreporter._tw._file.encoding or "ascii"))
+    terminalreporter.write_line(terminal.summary(result, run.page))
+
+
+def outcome(result: Result) -> None:
+    """A verdict as pytest's outcome: fails with the explanation, skips with the reason."""
+    if result.verdict is Verdict.VIOLATED:
+        pytest.fail(terminal.violation(result), pytrace=False)
+    if result.verdict is Verdict.UNPROVEN:
+        pytest.fail(terminal.unproven(result), pytrace=False)
+    if result.verdict is Verdict.NOT_APPLICABLE:
+        pytest.skip(f"not applicable: {result.judgement.reason}")
