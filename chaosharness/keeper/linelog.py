@@ -28,6 +28,8 @@ class LineLog:
 
     def feed(self, data: bytes) -> None:
         """Writes every complete line; keeps at most `LINE_BYTES` of an incomplete one."""
+        if self._room <= 0:
+            return
         *lines, partial = (self._partial + data).split(b"\n")
         while len(partial) > LINE_BYTES:
             lines.append(partial[:LINE_BYTES])

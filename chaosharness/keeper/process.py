@@ -247,7 +247,10 @@ class Keeper:
                 _say(f"after {END_S:g} s still there: {processes}")
                 break
             yield 0.002
-        self.call_record_to(None)
+        try:
+            self.call_record_to(None)
+        except HarnessBroke as refused:
+            _say(str(refused))
         for instance in self._instances.values():
             instance.close()
         if self._folders:
