@@ -106,14 +106,18 @@ class Tap:
                     self.passed += sum(len(unit.data) for unit in units)
                     self.seen += [sighting for unit in units for sighting in unit.seen]
                 to.sendall(b"".join(unit.data for unit in units))
-            to.shutdown(socket.SHUT_WR)
-        except OSError:
+        except OSError:  # a reset: Redis was killed with a command unread
             pass
+        _hang_up(to, socket.SHUT_WR)
 
 
 def _end(end: socket.socket) -> None:
-    try:
-        end.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass
+    _hang_up(end, socket.SHUT_RDWR)
     end.close()
+
+
+def _hang_up(end: socket.socket, how: int) -> None:
+    try:
+        end.shutdown(how)
+    except OSError:  # it is gone already
+        pass
