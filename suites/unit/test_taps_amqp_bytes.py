@@ -22,7 +22,7 @@ def codec() -> AmqpCodec:
 
 @st.composite
 def streams(draw: st.DrawFn) -> list[tuple[int, bytes]]:
-    """(channel, frame): what each of three channels sends, in its own order, interleaved at random; heartbeats between."""
+    """(channel, frame): what each of three channels sends, in its own order, interleaved at random, with heartbeats."""
     waiting: dict[int, deque[bytes]] = {0: deque([f(heartbeat.Heartbeat(), 0)] * draw(st.integers(0, 2)))}
     for channel in (1, 2, 3):
         frames = [f(Channel.Open(), channel), f(Confirm.Select(), channel)]
