@@ -11,6 +11,7 @@ from chaosharness.model.address import Address
 
 ARRIVES_WITHIN_S = 5.0
 SILENT_FOR_S = 0.25
+FULL_AFTER_S = 1.0
 
 
 class Upstream:
@@ -64,7 +65,7 @@ def closed(end: socket.socket) -> bool:
 def stuff(sender: socket.socket) -> int:
     """Sends until nothing more is taken for a while: the peer does not read; returns how many bytes that took."""
     total = 0
-    sender.settimeout(SILENT_FOR_S)
+    sender.settimeout(FULL_AFTER_S)
     try:
         while True:
             total += sender.send(b"x" * 65536)

@@ -166,11 +166,11 @@ def test_counts_are_live(broker: Broker) -> None:
         channel.confirm_delivery()
         for _ in range(3):
             channel.basic_publish("", "orders", b"x", PERSISTENT)
-        wait_for("3 ready", 2, lambda: broker.counts(lease, "orders") == (3, 0))
+        wait_for("3 ready", 10, lambda: broker.counts(lease, "orders") == (3, 0))
         method, _, _ = channel.basic_get("orders")
-        wait_for("1 unacknowledged", 2, lambda: broker.counts(lease, "orders") == (2, 1))
+        wait_for("1 unacknowledged", 10, lambda: broker.counts(lease, "orders") == (2, 1))
         channel.basic_ack(method.delivery_tag)
-        wait_for("2 left", 2, lambda: broker.counts(lease, "orders") == (2, 0))
+        wait_for("2 left", 10, lambda: broker.counts(lease, "orders") == (2, 0))
 
 
 def test_it_listens_on_loopback_alone(broker: Broker) -> None:
