@@ -92,12 +92,12 @@ class RabbitMQBroker:
         return RabbitMQProducer(_parameters(address, namespace, "producer"), exchange, routing_key)
 
     def held(self, server: Instance, namespace: Namespace, source: Source, seen_at: Sequence[str]) -> Held:
-        """Of the source, of where its dead letters can come to, and of `seen_at`; `dead`: of the declared place."""
+        """Of the source, of its retry and dead-letter queues, and of `seen_at`; `dead`: of the declared place."""
         look = look_at(server, namespace)
         if look is None or source.name not in look.queues:
             return Held(None, None)
         dead_letter = str(source.options.get("dead_letter") or "")
-        reached = [*look.reach(source.name, _routing_key(source)), *(name for name in seen_at if name in look.queues)]
+        reached = [*look.holding(source.name, _routing_key(source)), *(name for name in seen_at if name in look.queues)]
         places = [name for name in dict.fromkeys(reached) if name != dead_letter]
         return Held(
             look.count(places, "messages_ready"),
@@ -121,7 +121,7 @@ class RabbitMQBroker:
             look = look_at(server, namespace)
             if look is None:
                 return None
-            names = [*look.reach(source.name, _routing_key(source)), *seen_at, dead_letter]
+            names = [*look.holding(source.name, _routing_key(source)), *seen_at, dead_letter]
             there = [name for name in dict.fromkeys(names) if name in look.queues]
             return (there,) if look.count(there, "messages_unacknowledged") == 0 else None
 

@@ -40,7 +40,8 @@ class RabbitMQProducer:
         """Connects. Raises HarnessBroke if the broker does not take the connection."""
         self._parameters = parameters
         self._to = exchange, routing_key
-        self._done: queue.SimpleQueue[Completion] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[list[Completion]] = queue.SimpleQueue()
+        """In batches: who hears of a lost connection hears of all that was lost with it."""
         self._incomplete = 0
         self._session = _Session(parameters, self._to, self._done)
 
@@ -52,7 +53,7 @@ class RabbitMQProducer:
                 self._session.close()
                 self._session = _Session(self._parameters, self._to, self._done)
             except HarnessBroke as error:
-                self._done.put(Completion(message.key, Outcome.FAIL, f"not sent: {error}"))
+                self._done.put([Completion(message.key, Outcome.FAIL, f"not sent: {error}")])
                 return
         self._session.send(message)
 
@@ -61,8 +62,9 @@ class RabbitMQProducer:
         found: list[Completion] = []
         try:
             while self._incomplete:
-                found.append(self._done.get(timeout=0 if found else timeout_s))
-                self._incomplete -= 1
+                batch = self._done.get(timeout=0 if found else timeout_s)
+                self._incomplete -= len(batch)
+                found += batch
         except queue.Empty:
             pass
         return found
@@ -76,7 +78,7 @@ class _Session:
     """One connection, with pika's loop in a thread of its own; `lost` says why it ended."""
 
     def __init__(
-        self, parameters: pika.ConnectionParameters, to: tuple[str, str], done: queue.SimpleQueue[Completion]
+        self, parameters: pika.ConnectionParameters, to: tuple[str, str], done: queue.SimpleQueue[list[Completion]]
     ) -> None:
         self.lost: str | None = None
         self._to = to
@@ -113,7 +115,7 @@ class _Session:
                 self._waiting.append(message)
                 self._loop.add_callback_threadsafe(self._publish_waiting)
                 return
-        self._done.put(Completion(message.key, Outcome.FAIL, f"not sent: {self.lost}"))
+        self._done.put([Completion(message.key, Outcome.FAIL, f"not sent: {self.lost}")])
 
     def close(self) -> None:
         """Leaves no thread and no socket; what was in flight completes as INFO. Raises HarnessBroke if it cannot."""
@@ -171,7 +173,7 @@ class _Session:
             properties = make_properties(message)
             self._channel.basic_publish(*self._to, message.body, properties, mandatory=True)
         except Exception as error:  # nothing was written: pika checks and encodes before it sends
-            self._done.put(Completion(message.key, Outcome.FAIL, f"not sent: {_words(error)}"))
+            self._done.put([Completion(message.key, Outcome.FAIL, f"not sent: {_words(error)}")])
             return
         self._published += 1
         self._outstanding[self._published] = _Sent(message, properties)
@@ -189,17 +191,9 @@ class _Session:
     def _confirmed(self, frame: Any) -> None:
         method = frame.method
         tag, ok = method.delivery_tag, isinstance(method, pika.spec.Basic.Ack)
-        covered = [t for t in self._outstanding if t <= tag] if method.multiple else [tag]
-        for each in covered:
-            sent = self._outstanding.pop(each, None)
-            if sent is None:
-                continue
-            if sent.returned is not None:
-                self._done.put(Completion(sent.message.key, Outcome.FAIL, f"returned: {sent.returned}"))
-            elif ok:
-                self._done.put(Completion(sent.message.key, Outcome.OK))
-            else:
-                self._done.put(Completion(sent.message.key, Outcome.FAIL, "the broker nacked it"))
+        covered = [each for each in self._outstanding if each <= tag] if method.multiple else [tag]
+        sent = [self._outstanding.pop(each) for each in covered if each in self._outstanding]
+        self._done.put([_completion(each, ok) for each in sent])
 
     def _gone(self, _: Any, error: BaseException) -> None:
         """The connection is closed, or was not opened: only now may the loop end, or pika leaves a socket open."""
@@ -213,11 +207,17 @@ class _Session:
                 self.lost = why
             waiting, self._waiting = self._waiting, []
         outstanding, self._outstanding = self._outstanding, {}
-        for sent in outstanding.values():
-            self._done.put(Completion(sent.message.key, Outcome.INFO, f"connection lost: {why}"))
-        for message in waiting:
-            self._done.put(Completion(message.key, Outcome.FAIL, f"not sent: {why}"))
+        doubt = [Completion(sent.message.key, Outcome.INFO, f"connection lost: {why}") for sent in outstanding.values()]
+        if ended := doubt + [Completion(message.key, Outcome.FAIL, f"not sent: {why}") for message in waiting]:
+            self._done.put(ended)
         self._ready.set()
+
+
+def _completion(sent: _Sent, ok: bool) -> Completion:
+    """RabbitMQ confirms what it has returned, too: no queue has it."""
+    if sent.returned is not None:
+        return Completion(sent.message.key, Outcome.FAIL, f"returned: {sent.returned}")
+    return Completion(sent.message.key, Outcome.OK) if ok else Completion(sent.message.key, Outcome.FAIL, "nacked")
 
 
 def make_properties(message: Message) -> pika.BasicProperties:

@@ -50,6 +50,11 @@ class Queues:
                 ahead += self._dead_letters(self.queues[name], key)
         return reached
 
+    def holding(self, source: str, routing_key: str) -> list[str]:
+        """Where a message of the source may wait: `reach`, and each queue whose own dead letters come to the source."""
+        reached = self.reach(source, routing_key)
+        return reached + [name for name in self.queues if name not in reached and source in self.reach(name, name)]
+
     def _dead_letters(self, queue: Mapping[str, Any], routing_key: str) -> Iterator[tuple[str, str]]:
         exchange, key = dead_letter_of(queue)
         key = routing_key if key is None else key

@@ -18,6 +18,7 @@ from chaosharness.brokers.rabbitmq import RabbitMQBroker
 from chaosharness.brokers.rabbitmq_producer import RabbitMQProducer
 from chaosharness.model.address import Address
 from chaosharness.model.errors import BadInput, HarnessBroke
+from chaosharness.model.event import Kind
 from chaosharness.model.flow import Source
 from chaosharness.model.key import KeyFinder
 from chaosharness.model.wait import wait_for
@@ -198,15 +199,31 @@ def test_a_lost_connection_leaves_doubt_and_the_next_send_connects_again(rig: Ri
         assert collect(producer, 1)[key(0)].outcome is Outcome.OK
         swallow.set()
         producer.send(Message(key(1), b"{}"))
+        producer.send(Message(key(5), b"{}"))
         assert producer.completions(0.05) == []
         relay.drop()
-        lost = collect(producer, 1)[key(1)]
-        assert lost.outcome is Outcome.INFO
-        assert lost.detail.startswith("connection lost: ")
+        lost = producer.completions(SOON_S)  # all of them at once
+        assert [(each.key, each.outcome) for each in lost] == [(key(1), Outcome.INFO), (key(5), Outcome.INFO)]
+        assert lost[0].detail.startswith("connection lost: ")
         swallow.clear()
         producer.send(Message(key(2), b"{}"))
         assert collect(producer, 1)[key(2)].outcome is Outcome.OK
     assert BROKER.yields(rig.instance, namespace, PLAIN, (), FIND) == {"orders": (key(0), key(2))}
+
+
+def test_what_is_in_flight_at_the_close_is_in_doubt(rig: Rig, namespace: Namespace) -> None:
+    BROKER.declare(rig.instance, namespace, PLAIN)
+    with Relay(
+        rig.amqp, CodecOptions("orders"), lambda _, unit: [] if Kind.CONFIRM in kinds(unit) else [unit]
+    ) as relay:
+        with producing(relay.address, namespace) as producer:
+            producer.send(Message(key(0), b"{}"))
+            held(rig, namespace, PLAIN, Held(1, 0))
+        assert [(each.key, each.outcome) for each in producer.completions(0)] == [(key(0), Outcome.INFO)]
+
+
+def kinds(unit: Unit) -> set[Kind]:
+    return {sighting.kind for sighting in unit.seen}
 
 
 def test_what_is_left_is_read_and_stays(rig: Rig, namespace: Namespace) -> None:

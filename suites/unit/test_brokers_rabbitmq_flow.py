@@ -184,6 +184,11 @@ def test_dead_letters_are_followed_through_queues_and_exchanges_and_back() -> No
     assert look.reach("gone", "gone") == []
 
 
+def test_a_queue_that_dead_letters_to_the_source_may_hold_its_messages() -> None:
+    look = queues(queue("orders"), queue("later", "", "orders"), queue("audit"), queue("even later", "", "later"))
+    assert look.holding("orders", "orders") == ["orders", "later", "even later"]
+
+
 def test_a_policy_dead_letters_too() -> None:
     by_policy = {"name": "orders", "arguments": {}, "effective_policy_definition": {"dead-letter-exchange": "dlx"}}
     look = queues(by_policy, queue("dead"), bindings=(binding("dlx", "dead", ""),), dlx="fanout")
