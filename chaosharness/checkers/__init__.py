@@ -7,7 +7,8 @@ Goes in: `History`, `Promise`, `Aimed`. Comes out: `Judgement`, by `verdict.judg
     sets.py           owed, held, lost, stuck, stranded, duplicated, … as sets of keys
     KIND.py           one finding kind each: which keys, why, with the smallest evidence
     semantics.py      which kinds break which semantic, and which refute it
-    preconditions.py, evidence_of_fault.py   what a history must show before it proves anything
+    preconditions.py  what a history must show before it proves anything; with it evidence_of_fault.py, redelivery.py
+                      and quiet.py
     verdict.py        all of it together
 
 To try it: `suites/unit/test_checkers_*.py` judges literal histories, one line per event.

@@ -18,7 +18,7 @@ from chaosharness.model.event import Kind
 
 def lacks(case: Case, fault: str) -> str | None:
     """What the history does not show of this fault, from its injection to its heal."""
-    injected = first(seen for seen in case.hit.injected if seen.get("fault") == fault)
+    injected = first(seen for seen in case.hit.injected if seen.text("fault") == fault)
     if injected is None:
         return f"{fault}: never injected"
     said = injected.get("evidence")
@@ -28,7 +28,7 @@ def lacks(case: Case, fault: str) -> str | None:
     own = OWN.get(fault)
     if own and (missing := own(case, injected)):
         return f"{fault}: {missing}"
-    healed = first(seen for seen in after(case.facts.of(Kind.FAULT_HEALED), injected.at) if seen.get("fault") == fault)
+    healed = first(seen for seen in after(case.facts.of(Kind.FAULT_HEALED), injected.at) if seen.text("fault") == fault)
     if healed is None:
         return f"{fault}: never healed"
     return None if healed.get("ok") is True else f"{fault}: healed, but without evidence of it"
@@ -37,10 +37,10 @@ def lacks(case: Case, fault: str) -> str | None:
 def _crash(case: Case, injected: Seen) -> str | None:
     """Signal, then no process left, then the held connection at its end of file, never forwarded."""
     signal = case.hit.signalled
-    if signal is None or signal.get("signal") != "kill":
+    if signal is None or signal.text("signal") != "kill":
         return f"no SIGKILL of {case.hit.instance} after the message was held"
     exits = after(case.facts.of(Kind.EXITED), signal.at)
-    if not any(seen.get("instance") == case.hit.instance and seen.get("gone") is True for seen in exits):
+    if not any(seen.text("instance") == case.hit.instance and seen.get("gone") is True for seen in exits):
         return f"no record that all processes of {case.hit.instance} were gone"
     if not _disconnected(case, "client", signal.at):
         return "the held connection did not reach end of file after the kill: another process may have held it"
@@ -50,15 +50,15 @@ def _crash(case: Case, injected: Seen) -> str | None:
 def _broker_kill(case: Case, injected: Seen) -> str | None:
     """Signal, the process gone, the broker's end of the held connection closed, and the next incarnation started."""
     signal = case.hit.signalled
-    if signal is None or signal.get("signal") != "kill":
+    if signal is None or signal.text("signal") != "kill":
         return "no SIGKILL of the broker after the message was held"
-    name = signal.get("instance")
-    gone = first(s for s in after(case.facts.of(Kind.EXITED), signal.at) if s.get("instance") == name)
+    name = signal.text("instance")
+    gone = first(s for s in after(case.facts.of(Kind.EXITED), signal.at) if s.text("instance") == name)
     if gone is None:
         return f"no record that {name} was gone"
     if not _disconnected(case, "server", signal.at):
         return "the broker's end of the held connection did not close after the kill"
-    if not any(seen.get("instance") == name for seen in after(case.facts.of(Kind.STARTED), gone.at)):
+    if not any(seen.text("instance") == name for seen in after(case.facts.of(Kind.STARTED), gone.at)):
         return f"{name} was not started again"
     return _forwarded(case)
 
@@ -100,7 +100,7 @@ def _republish(case: Case, injected: Seen) -> str | None:
 def _disconnected(case: Case, by: str, since: int) -> bool:
     """Whether the held connection ended at that end, and while it was held."""
     ends = [seen for seen in after(case.facts.of(Kind.DISCONNECT), since) if seen.wire == case.hit.wire]
-    return any(seen.get("by") == by for seen in ends[:1])
+    return any(seen.text("by") == by for seen in ends[:1])
 
 
 def _forwarded(case: Case) -> str | None:

@@ -27,6 +27,11 @@ class Seen(NamedTuple):
     def get(self, name: str) -> Any:
         return self.event.data.get(name)
 
+    def text(self, name: str) -> str | None:
+        """A name, or None where there is none: safe to look up in a set."""
+        found = self.event.data.get(name)
+        return found if isinstance(found, str) else None
+
     @property
     def wire(self) -> Wire:
         return self.event.link, self.event.conn
@@ -52,12 +57,12 @@ class Operation:
 
     @property
     def by_workload(self) -> bool:
-        return self.invoked is not None and self.invoked.get("by") != "republish"
+        return self.invoked is not None and self.invoked.text("by") != "republish"
 
     @property
     def outcome(self) -> str:
         """`ok`, `fail`, or `info`: indeterminate, also where no completion was seen."""
-        found = self.completed.get("outcome") if self.completed else None
+        found = self.completed.text("outcome") if self.completed else None
         return found if found in ("ok", "fail") else "info"
 
     @property
@@ -116,8 +121,7 @@ def after(seen: Iterable[Seen], at: int) -> list[Seen]:
 
 def link_of(seen: Seen) -> str | None:
     """The link that an event of the harness speaks of: its own, or the one in its data."""
-    found = seen.event.link or seen.get("link")
-    return found if isinstance(found, str) else None
+    return seen.event.link or seen.text("link")
 
 
 def gather(history: History) -> Facts:

@@ -66,7 +66,7 @@ def find_hit(facts: Facts, aimed: Aimed) -> Hit:
     """Looks only at the gate with the id `aimed.gate`."""
 
     def own(*kinds: Kind) -> list[Seen]:
-        return [seen for seen in facts.of(*kinds) if seen.get("gate") == aimed.gate]
+        return [seen for seen in facts.of(*kinds) if seen.text("gate") == aimed.gate]
 
     gate = first(seen for seen in own(Kind.GATE_HELD, Kind.GATE_CUT) if aimed.key in seen.event.keys)
     released = first(after(own(Kind.GATE_RELEASED), gate.at)) if gate else None
@@ -98,10 +98,10 @@ def _signals(facts: Facts, gate: Seen, link: LinkId | None, aimed: Aimed) -> lis
     replica = f"{link.service}.{link.replica}" if link else None
     sent = after(facts.of(Kind.SIGNALLED), gate.at)
     if KILLS_REPLICA & set(aimed.faults):
-        return [seen for seen in sent if seen.get("instance") == replica]
+        return [seen for seen in sent if seen.text("instance") == replica]
     if KILLS_BROKER & set(aimed.faults):
         flow = {replica, *aimed.stopped_by}
-        return [seen for seen in sent if seen.get("instance") not in flow]
+        return [seen for seen in sent if seen.text("instance") not in flow]
     return [] if OWN_ACT & set(aimed.faults) else sent
 
 
@@ -113,9 +113,9 @@ def _struck(facts: Facts, gate: Seen, released: Seen | None, signalled: Seen | N
     if signalled:
         acts.append(signalled)
     elif not (KILLS_REPLICA | KILLS_BROKER | OWN_ACT) & set(aimed.faults):
-        acts += [seen for seen in facts.of(Kind.STEP) if seen.get("fault") in aimed.faults]
+        acts += [seen for seen in facts.of(Kind.STEP) if seen.text("fault") in aimed.faults]
     if "republish" in aimed.faults:
-        acts += [seen for seen in facts.about(aimed.key, Kind.INVOKE) if seen.get("by") == "republish"]
-    if released and released.get("why") == "told" and released.get("forwarded") is False:
+        acts += [seen for seen in facts.about(aimed.key, Kind.INVOKE) if seen.text("by") == "republish"]
+    if released and released.text("why") == "told" and released.get("forwarded") is False:
         acts.append(released)
     return min((seen.at for seen in acts if seen.at > gate.at), default=None)

@@ -89,8 +89,8 @@ def _fell(case: Case, delivery: Seen) -> bool:
         return True
     for injected in case.hit.injected:
         same = parse_link(link_of(injected)) == parse_link(delivery.event.link)
-        if injected.get("fault") in LINK_FAULTS and same and injected.at < delivery.at:
-            healed = [seen for seen in case.facts.of(Kind.FAULT_HEALED) if seen.get("fault") == injected.get("fault")]
+        if injected.text("fault") in LINK_FAULTS and same and injected.at < delivery.at:
+            healed = [seen for seen in case.facts.of(Kind.FAULT_HEALED) if seen.text("fault") == injected.text("fault")]
             if not any(injected.at < seen.at < delivery.at for seen in healed):
                 return True
     return False

@@ -11,6 +11,7 @@ from chaosharness.checkers.evidence_of_fault import lacks
 from chaosharness.checkers.facts import Seen, after, first, last, link_of
 from chaosharness.checkers.hit import parse_link
 from chaosharness.checkers.quiet import quiet_end
+from chaosharness.checkers.redelivery import redelivered
 from chaosharness.checkers.sets import Case, drain_end
 from chaosharness.model.address import HARNESS
 from chaosharness.model.event import Kind
@@ -76,7 +77,7 @@ def window_hit(case: Case) -> Missing | None:
         return None
     if hit.skipped:
         return Missing(Code.WINDOW_HIT, f"the flow has no such window here: {hit.skipped.get('why')}")
-    armed = any(seen.get("gate") == case.aimed.gate for seen in case.facts.of(Kind.GATE_ARMED))
+    armed = any(seen.text("gate") == case.aimed.gate for seen in case.facts.of(Kind.GATE_ARMED))
     return Missing(Code.WINDOW_HIT, f"{case.aimed.key} never came to the gate" if armed else "the gate was never armed")
 
 
@@ -95,8 +96,8 @@ def hold_first(case: Case) -> Missing | None:
         return first(seen for seen in meanwhile(*kinds) if key in seen.event.keys)
 
     flow = {hit.instance, *case.aimed.stopped_by}
-    lost = first(s for s in meanwhile(Kind.DISCONNECT, Kind.CLOSED) if s.wire == hit.wire and s.get("by") != "tap")
-    died = first(s for s in meanwhile(Kind.EXITED) if s.get("asked") is False and s.get("instance") in flow)
+    lost = first(s for s in meanwhile(Kind.DISCONNECT, Kind.CLOSED) if s.wire == hit.wire and s.text("by") != "tap")
+    died = first(s for s in meanwhile(Kind.EXITED) if s.get("asked") is False and s.text("instance") in flow)
     again = first_about_key(Kind.PUBLISH) if case.aimed.producer_window else first_about_key(Kind.REQUEST, Kind.DELIVER)
     why = None
     if lost:
@@ -105,7 +106,7 @@ def hold_first(case: Case) -> Missing | None:
         why = f"{died.get('instance')} exited by itself while the message was held"
     elif again:
         why = f"{key} came again ({again.event.kind}) while it was held"
-    elif released and released.at <= end and released.get("why") in ("deadline", "disarmed"):
+    elif released and released.at <= end and released.text("why") in ("deadline", "disarmed"):
         why = f"the gate let go by itself ({released.get('why')}) before the fault struck"
     elif released and released.at < end and released.get("forwarded") is not False:
         why = "what was held was sent on before the fault struck"
@@ -168,39 +169,6 @@ def _at_work(case: Case, end: Seen) -> bool:
         since_ns -= int((end.event.at_ns - began.event.at_ns) * STILL_AT_WORK)
     firsts = (seen for found in case.facts.effects.values() for seen in found[:1])
     return any(seen.event.at_ns > since_ns for seen in firsts)
-
-
-def applied_before(case: Case) -> bool:
-    """Whether the aimed key had an effect when the gate had it: both are the relay's own record."""
-    gate = case.hit.gate
-    return gate is not None and any(seen.at < gate.at for seen in case.facts.effects.get(case.aimed.key, ()))
-
-
-def redelivery_due(case: Case) -> bool:
-    """Whether the aimed delivery stood unsettled, with its effect applied, when the fault struck."""
-    struck, key = case.hit.struck, case.aimed.key
-    if struck is None or not applied_before(case):
-        return False
-    handed = last([s for s in case.facts.about(key, Kind.DELIVER) if s.at < struck and not s.discarded])
-    if handed is None or handed.get("settled") is True:
-        return False
-    settles = [seen for seen in case.facts.about(key, Kind.SETTLE) if seen.settles and seen.at > handed.at]
-    return not any(seen.at < struck or seen.wire == handed.wire for seen in settles)
-
-
-def redelivered(case: Case) -> Missing | None:
-    """Where the broker promises a redelivery and one is due: handed over again, and this had a consequence."""
-    if not case.aimed.redelivers or not redelivery_due(case):
-        return None
-    key, struck = case.aimed.key, case.hit.struck
-    assert struck is not None
-    again = first(s for s in after(case.facts.about(key, Kind.DELIVER), struck) if not s.discarded)
-    if again is None:
-        return Missing(Code.REDELIVERED, f"{key} was not handed over again after the fault")
-    consequences = case.facts.about(key, Kind.EFFECT, Kind.REPLAY, Kind.REQUEST, Kind.SETTLE)
-    if not any(not seen.discarded for seen in after(consequences, again.at)):
-        return Missing(Code.REDELIVERED, f"{key} was handed over again, and nothing came of it")
-    return None
 
 
 def observed_whole(case: Case) -> Missing | None:

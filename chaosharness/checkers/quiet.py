@@ -48,7 +48,7 @@ def _stopped(case: Case, until: int) -> set[str]:
         if isinstance(names, list | tuple):
             found.update(str(name) for name in names)
     for name in case.aimed.stopped_by:
-        life = [s for s in case.facts.of(Kind.STARTED, Kind.EXITED) if s.get("instance") == name and s.at < until]
+        life = [s for s in case.facts.of(Kind.STARTED, Kind.EXITED) if s.text("instance") == name and s.at < until]
         end = last(life)
         if end and end.event.kind is Kind.EXITED and end.get("gone") is True:
             found.add(name)

@@ -15,7 +15,8 @@ from chaosharness.checkers import bounds, duplicated, held, lost, untrue
 from chaosharness.checkers.advice import advise
 from chaosharness.checkers.facts import after, first, gather
 from chaosharness.checkers.hit import find_hit
-from chaosharness.checkers.preconditions import PRECONDITIONS, TO_VIOLATE, applied_before, redelivery_due
+from chaosharness.checkers.preconditions import PRECONDITIONS, TO_VIOLATE
+from chaosharness.checkers.redelivery import applied_before, settled_before
 from chaosharness.checkers.semantics import observed, refuted_by
 from chaosharness.checkers.sets import Case, decide
 from chaosharness.model.event import Kind
@@ -94,11 +95,11 @@ def _not_applicable(case: Case) -> str | None:
     skipped = case.hit.skipped
     if skipped is None or case.hit.gate is not None:
         return None
-    why = str(skipped.get("why"))
+    why = str(skipped.text("why"))
     if why == "settled_before_effect":
         # A nack or reject is no acknowledgement: the consumer refused the message, its window may well be there.
         settle = first(after(case.facts.about(case.aimed.key, Kind.SETTLE), skipped.at))
-        if settle and settle.get("how") in ("nack", "reject"):
+        if settle and settle.text("how") in ("nack", "reject"):
             return None
     return NO_WINDOW.get(why, f"the flow has no such window: {why}")
 
@@ -143,7 +144,7 @@ def _refutes(case: Case) -> frozenset[str]:
 
 def _notes(case: Case) -> Iterator[str]:
     yield from lost.how_settled(case)
-    if case.aimed.redelivers and applied_before(case) and not redelivery_due(case):
+    if case.aimed.redelivers and applied_before(case) and settled_before(case):
         yield "no redelivery is due: the aimed delivery was settled when the fault struck"
     if "broker-kill" in case.aimed.faults:
         yield "process crash only: what the operating system still had to write survives it; a host's loss is not shown"

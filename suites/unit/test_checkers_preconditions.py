@@ -413,6 +413,10 @@ def test_a_redelivery_that_is_promised_and_due_must_come_and_have_a_consequence(
     proves(without(GREEN, f"request k1 @{E}#5", "replay k1", f"response k1 @{E}#5"))
 
 
+def test_a_delivery_that_no_tap_saw_is_not_known_to_be_settled() -> None:
+    lacks(without(GREEN, "deliver k1"), "redelivered")
+
+
 def test_no_redelivery_is_due_where_none_is_promised() -> None:
     aimed = replace(CRASH.aimed, redelivers=False)
     assert judge(history(without(GREEN, f"deliver k1 @{C}#4")), EXACTLY, aimed).verdict is Verdict.UPHELD

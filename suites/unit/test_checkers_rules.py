@@ -1,0 +1,123 @@
+"""Every finding kind, every code and every fault has something red and something green, or says why not yet."""
+
+from __future__ import annotations
+
+import test_checkers_findings as findings
+import test_checkers_preconditions as preconditions
+import test_checkers_spine as spine
+from spine import SPINE
+
+from chaosharness.checkers.evidence_of_fault import OWN
+from chaosharness.checkers.preconditions import PRECONDITIONS
+from chaosharness.checkers.verdict import CHECKERS
+from chaosharness.model.verdict import Code, FindingKind
+from chaosharness.model.window import FAULTS, WINDOWS
+
+K = FindingKind
+FINDINGS: dict[FindingKind, tuple[str, str]] = {
+    K.LOST: ("test_acked_without_effect", "test_not_lost_with_its_effect"),
+    K.STRANDED: ("test_stranded", "test_not_stranded_but_stuck"),
+    K.STUCK: ("test_stuck", "test_not_stuck_when_it_drained"),
+    K.PARKED: ("test_parked", "test_not_lost_with_its_effect"),
+    K.DUPLICATED: ("test_duplicated", "test_a_redelivery_or_an_effect_recorded_twice_is_no_duplicate"),
+    K.UNEXPECTED: ("test_unexpected", "test_not_lost_with_its_effect"),
+    K.PHANTOM: ("test_phantom", "test_indeterminate_then_seen"),
+    K.KEY_REUSED: ("test_key_reused", "test_a_replay_reuses_no_key"),
+    K.PRODUCER_GAVE_UP: ("test_producer_gave_up", "test_a_producer_that_tells_has_not_given_up"),
+    K.LATE: ("test_late", "test_not_late"),
+    K.BOUND_EXCEEDED: ("test_bound_exceeded", "test_a_republished_duplicate_is_upstreams"),
+}
+"""Kind → its red and its green test in test_checkers_findings."""
+NOT_FOUND_YET = {
+    K.REORDERED: "ordered_by is not available yet",
+    K.REGRESSED: "ordered_by is not available yet",
+}
+
+CODES: dict[Code, tuple[str, str]] = {
+    Code.WORKLOAD_RAN: (
+        "test_kept_back_messages_must_have_been_published_after_the_heal",
+        "test_without_kept_back_messages_the_workload_ran",
+    ),
+    Code.READY_BEFORE_PUBLISH: (
+        "test_a_consumer_must_be_ready_before_the_first_publish",
+        "test_every_link_that_consumes_must_have_been_ready",
+    ),
+    Code.OWED_TARGET: (
+        "test_the_aimed_message_must_be_owed",
+        "test_in_a_producer_window_its_publish_must_have_an_answer",
+    ),
+    Code.WINDOW_HIT: (
+        "test_the_gate_must_have_had_the_aimed_message",
+        "test_a_gate_that_was_skipped_and_then_hit_is_a_hit",
+    ),
+    Code.HOLD_FIRST: ("test_the_hold_itself_must_not_make_anyone_act", "test_others_may_act_while_the_message_is_held"),
+    Code.FAULT_EVIDENCE: (
+        "test_every_fault_needs_its_injection_its_evidence_and_its_heal",
+        "test_a_fault_of_a_plugin_stands_on_its_own_evidence",
+    ),
+    Code.PROGRESS_AFTER: (
+        "test_something_published_after_the_heal_must_have_come_through",
+        "test_where_no_effect_is_intended_a_settle_is_progress",
+    ),
+    Code.DRAINED: ("test_the_drain_must_have_ended", "test_a_drain_that_expired_over_what_is_known_to_be_lost_is_over"),
+    Code.REDELIVERED: (
+        "test_a_redelivery_that_is_promised_and_due_must_come_and_have_a_consequence",
+        "test_no_redelivery_is_due_where_the_delivery_was_settled",
+    ),
+    Code.OBSERVED_WHOLE: (
+        "test_everything_must_have_been_seen",
+        "test_unkeyed_messages_may_be_ignored_by_declaration",
+    ),
+    Code.QUIET_END: (
+        "test_what_a_partition_left_alive_must_be_waited_out",
+        "test_what_had_exited_for_good_needs_no_stop",
+    ),
+}
+"""Code → its red and its green test in test_checkers_preconditions."""
+
+SCENARIOS: dict[str, str] = {
+    "deliver-effect:crash": "test_deliver_effect_crash_red",
+    "effect-response:crash": "test_effect_response_crash_red",
+    "effect-ack:crash": "test_effect_ack_crash_red",
+    "ack-settle:ack-lost": "test_ack_lost_red",
+    "publish-store:publish-lost": "test_publish_lost_red",
+    "store-confirm:confirm-lost": "test_confirm_lost_red",
+    "store-confirm:republish": "test_republish_red",
+    "stored:broker-kill": "test_broker_kill_red",
+    "store-deliver:cut": "test_cut_red",
+    "effect-ack:partition": "test_partition_red",
+}
+"""`window:fault` → its red test in test_checkers_spine; the green one is `test_green` over all of them."""
+NOT_JUDGED_YET = {
+    "crash-child", "crash-parent", "term", "freeze", "slow", "response-lost", "apply-late", "partition-in",
+    "partition-out", "latency", "bandwidth", "slice", "reset", "refuse", "broker-restart", "broker-freeze", "join",
+    "leave", "wipe", "restart", "unreachable", "expire", "outage", "malformed", "reject", "killer",
+}  # fmt: skip
+"""Faults that no scenario of this version injects."""
+
+
+def test_every_finding_kind_has_a_red_and_a_green_test() -> None:
+    assert set(CHECKERS) == set(FINDINGS)
+    assert set(FINDINGS) | set(NOT_FOUND_YET) == set(FindingKind)
+    assert not set(FINDINGS) & set(NOT_FOUND_YET)
+    for red, green in FINDINGS.values():
+        assert callable(getattr(findings, red))
+        assert callable(getattr(findings, green))
+
+
+def test_every_code_has_a_red_and_a_green_test() -> None:
+    assert set(PRECONDITIONS) == set(CODES) == set(Code)
+    for red, green in CODES.values():
+        assert callable(getattr(preconditions, red))
+        assert callable(getattr(preconditions, green))
+
+
+def test_every_scenario_and_every_fault_has_a_red_and_a_green_history() -> None:
+    assert set(SCENARIOS) == set(SPINE)
+    for cell, red in SCENARIOS.items():
+        assert cell.partition(":")[0] in WINDOWS
+        assert callable(getattr(spine, red))
+    judged = {cell.partition(":")[2] for cell in SCENARIOS}
+    assert judged | NOT_JUDGED_YET == set(FAULTS)
+    assert not judged & NOT_JUDGED_YET
+    assert judged <= set(OWN) <= set(FAULTS)
