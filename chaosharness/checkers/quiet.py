@@ -1,23 +1,23 @@
 """`quiet_end`: when the sinks closed, nothing could act any more.
 
-Something can still act where the fault left the process alive that had the message (a partition, a freeze, the crash of
-a part), where a request is under way, or where a producer has never answered. Then the harness waits, and records
-`quiet`, after the drain and before it stops the flow's services. Where nothing can act, no wait is asked for.
+Something can still act where the fault left a process alive that had met it (all but a crash of the whole tree, and a
+republish, which breaks nothing), where a request is under way, or where a producer has never answered. Then the harness
+waits, and records `quiet`, after the drain and before it stops the flow's services. Where nothing can act, no wait is
+asked for; of a fault that is not known here, the harness must at least say so by a `quiet` of its own.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 
-from chaosharness.checkers.facts import Wire, after, last
+from chaosharness.checkers.facts import Seen, Wire, after, last
 from chaosharness.checkers.sets import DRAIN_ENDS, Case
 from chaosharness.model.event import Kind
 from chaosharness.model.verdict import Code, Missing
+from chaosharness.model.window import FAULTS
 
-SURVIVED = frozenset(
-    {"partition", "partition-in", "partition-out", "freeze", "broker-freeze", "slow", "crash-child", "crash-parent"}
-)
-"""Faults that leave a process alive which may go on, unaware, with what it had."""
+LEAVES_NOBODY = frozenset({"crash", "republish"})
+"""Faults after which no process goes on, unaware, with what it had."""
 ENDS_A_REQUEST = (Kind.EFFECT, Kind.REPLAY, Kind.REFUSED, Kind.KEY_REUSED, Kind.DISCARDED)
 
 
@@ -32,11 +32,19 @@ def quiet_end(case: Case) -> Missing | None:
     running = sorted(set(case.aimed.stopped_by) - _stopped(case, stops[-1].at))
     if running:
         return Missing(code, f"not stopped after the drain: {', '.join(running)}")
+    quiet = [seen for seen in after(facts.of(Kind.QUIET), drained[0].at) if seen.at < stops[-1].at]
     could_act = _could_act(case, stops[0].at)
-    waited = [seen for seen in after(facts.of(Kind.QUIET), drained[0].at) if seen.at < stops[-1].at]
-    if could_act and not waited:
+    if could_act and not any(_waited(seen) for seen in quiet):
         return Missing(code, f"nobody waited out what could still act before the stop: {could_act}")
+    unknown = sorted(set(case.aimed.faults) - set(FAULTS))
+    if unknown and not quiet:
+        return Missing(code, f"nobody said whether anything could still act after {', '.join(unknown)}")
     return None
+
+
+def _waited(quiet: Seen) -> bool:
+    waited_s = quiet.get("waited_s")
+    return isinstance(waited_s, int | float) and waited_s > 0
 
 
 def _stopped(case: Case, until: int) -> set[str]:
@@ -56,9 +64,9 @@ def _stopped(case: Case, until: int) -> set[str]:
 
 
 def _could_act(case: Case, stop: int) -> str | None:
-    survivors = sorted(SURVIVED & set(case.aimed.faults))
-    if survivors:
-        return f"the process that {survivors[0]} left alive"
+    survived = [fault for fault in case.aimed.faults if fault in FAULTS and fault not in LEAVES_NOBODY]
+    if survived:
+        return f"a process that {survived[0]} left alive"
     under_way = _under_way(case, stop)
     if under_way:
         return f"a request of {under_way} was under way"

@@ -77,7 +77,7 @@ def tail(conn: int = 1, effect_conn: int = 3, quiet: bool = False, stopped: str 
     {settle("9", conn)}
     drain_started within_s=30
     drained within_s=30
-    {'quiet why="the process that was cut off lives" waited_s=1.0' if quiet else ""}
+    {'quiet why="what the fault left alive could still act" waited_s=1.0' if quiet else ""}
     stopped instances={stopped}
     yields source=true
     """
@@ -165,7 +165,7 @@ fault_healed fault=ack-lost ok=true evidence={{"what":"only the one was cut"}}
 {deliver("1", 4, "true")}
 {replay("1", 3)}
 {settle("1", 4)}
-{tail(4, 3)}
+{tail(4, 3, quiet=True)}
 """
 PUBLISH_LOST = f"""
 {HEAD}
@@ -182,7 +182,7 @@ complete k1 op=1 outcome=ok told=true
 {deliver("1")}
 {apply("1", 2)}
 {settle("1")}
-{tail(stopped='["payment.0","orders.0"]')}
+{tail(quiet=True, stopped='["payment.0","orders.0"]')}
 """
 CONFIRM_LOST = f"""
 {HEAD}
@@ -203,7 +203,7 @@ complete k1 op=1 outcome=ok told=true
 {deliver("1")}
 {replay("1", 3)}
 {settle("1")}
-{tail(stopped='["payment.0","orders.0"]')}
+{tail(quiet=True, stopped='["payment.0","orders.0"]')}
 """
 REPUBLISH = f"""
 {HEAD}
@@ -240,7 +240,7 @@ fault_healed fault=broker-kill ok=true evidence={{"what":"it serves clients agai
 {deliver("1", 4, "true")}
 {apply("1", 2)}
 {settle("1", 4)}
-{tail(4, 3)}
+{tail(4, 3, quiet=True)}
 """
 CUT = f"""
 {HEAD}
@@ -254,7 +254,7 @@ fault_healed fault=cut ok=true evidence={{"what":"only the one was cut"}}
 {deliver("1", 4, "true")}
 {apply("1", 2)}
 {settle("1", 4)}
-{tail(4, 3)}
+{tail(4, 3, quiet=True)}
 """
 PARTITION = f"""
 {HEAD}

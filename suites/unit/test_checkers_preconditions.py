@@ -337,7 +337,7 @@ def test_one_of_two_answers_is_evidence_of_a_republish(gone: str) -> None:
 
 
 def test_a_fault_of_a_plugin_stands_on_its_own_evidence() -> None:
-    text = GREEN.replace("fault=crash", "fault=brand-new")
+    text = insert(GREEN.replace("fault=crash", "fault=brand-new"), "stopped", "quiet why=nothing waited_s=0")
     aimed = replace(CRASH.aimed, faults=("brand-new",))
     assert judge(history(text), EXACTLY, aimed).verdict is Verdict.UPHELD
     assert codes(judge(history(_no_evidence(text)), EXACTLY, aimed)) == ["fault_evidence"]
@@ -349,7 +349,8 @@ def test_a_fault_of_a_plugin_stands_on_its_own_evidence() -> None:
 
 def test_both_of_two_faults_need_evidence() -> None:
     aimed = replace(CRASH.aimed, faults=("crash", "brand-new"))
-    assert codes(judge(history(GREEN), EXACTLY, aimed)) == ["fault_evidence"]
+    told = insert(GREEN, "stopped", "quiet why=nothing waited_s=0")
+    assert codes(judge(history(told), EXACTLY, aimed)) == ["fault_evidence"]
 
 
 # progress_after
@@ -493,10 +494,20 @@ def test_what_had_exited_for_good_needs_no_stop() -> None:
     proves(insert(change(GREEN, '["payment.0"]', "[]"), "drain_started", gone))
 
 
-def test_what_a_partition_left_alive_must_be_waited_out() -> None:
-    scenario = SPINE["effect-ack:partition"]
+@pytest.mark.parametrize("cell", [cell for cell, scenario in SPINE.items() if "quiet why" in scenario.text])
+def test_what_the_fault_left_alive_must_be_waited_out(cell: str) -> None:
+    scenario = SPINE[cell]
     judgement = lacks(without(scenario.text, "quiet why"), "quiet_end", scenario=scenario)
-    assert "the process that partition left alive" in judgement.missing[0].why
+    assert f"a process that {scenario.fault} left alive" in judgement.missing[0].why
+    lacks(change(scenario.text, "waited_s=1.0", "waited_s=0"), "quiet_end", scenario=scenario)
+
+
+def test_of_an_unknown_fault_somebody_must_say_whether_anything_can_still_act() -> None:
+    text = GREEN.replace("fault=crash", "fault=brand-new")
+    aimed = replace(CRASH.aimed, faults=("brand-new",))
+    assert codes(judge(history(text), EXACTLY, aimed)) == ["quiet_end"]
+    told = insert(text, "stopped", "quiet why=nothing waited_s=0")
+    assert judge(history(told), EXACTLY, aimed).verdict is Verdict.UPHELD
 
 
 def test_a_request_that_is_under_way_must_be_waited_out() -> None:
@@ -508,6 +519,9 @@ def test_a_request_that_is_under_way_must_be_waited_out() -> None:
 
 
 def test_a_producer_that_never_answered_must_be_waited_out() -> None:
-    scenario = SPINE["publish-store:publish-lost"]
-    judgement = scenario.judge(without(scenario.text, "complete k1"))
-    assert (judgement.verdict, codes(judgement)) == (Verdict.UNPROVEN, ["owed_target", "quiet_end"])
+    """Also where it is a consumer that crashes: the silent publish may still be under way."""
+    aimed = replace(CRASH.aimed, sut_producer=True)
+    silent = insert(GREEN, "gate_held", "invoke k3 op=3 producer=orders")
+    assert codes(judge(history(silent), EXACTLY, aimed)) == ["quiet_end"]
+    waited = insert(silent, "stopped", "quiet why=unanswered waited_s=1")
+    assert judge(history(waited), EXACTLY, aimed).verdict is Verdict.UPHELD

@@ -69,7 +69,7 @@ CODES: dict[Code, tuple[str, str]] = {
         "test_unkeyed_messages_may_be_ignored_by_declaration",
     ),
     Code.QUIET_END: (
-        "test_what_a_partition_left_alive_must_be_waited_out",
+        "test_what_the_fault_left_alive_must_be_waited_out",
         "test_what_had_exited_for_good_needs_no_stop",
     ),
 }
