@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from hypothesis import HealthCheck, settings
+
 from chaosharness.model.event import Kind, Sighting
 from chaosharness.model.key import KeyFinder, Place
 from chaosharness.ports.wire import CodecOptions, Side, Unit
 from chaosharness.taps.resp import LANE, RespCodec
 
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine is no reason for a property to fail."""
 K1, K2, K3 = (f"kabcd-00000{n}" for n in (1, 2, 3))
 FOREIGN = "kzzzz-000009"
 OK, QUEUED, NIL = b"+OK\r\n", b"+QUEUED\r\n", b"$-1\r\n"

@@ -7,6 +7,7 @@ import itertools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from taps_resp_talk import UNHURRIED
 
 from chaosharness.taps.resp_frames import MAX_BULK, MAX_LINE, ErrorReply, Frame, Framer, Malformed, Value
 
@@ -63,6 +64,7 @@ def test_byte_by_byte_gives_the_same_frames() -> None:
     assert frames(Framer(requests=False), *pieces) == [Frame(*reply) for reply in REPLIES]
 
 
+@UNHURRIED
 @given(st.lists(st.integers(0, len(REQUESTS)), max_size=8))
 def test_requests_under_any_chunking(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(REQUESTS)]
@@ -87,6 +89,7 @@ def encode(value: Value) -> bytes:
     return b"*%d\r\n%s" % (len(value), b"".join(map(encode, value)))
 
 
+@UNHURRIED
 @given(st.lists(nested, max_size=5), st.integers(1, 60))
 def test_nested_replies_under_any_piece_size(values: list[Value], size: int) -> None:
     stream = b"".join(map(encode, values))
@@ -137,6 +140,7 @@ def test_what_is_not_resp_is_said_in_words(requests: bool, data: bytes, says: st
     assert framer.rest() == data
 
 
+@UNHURRIED
 @given(st.binary(max_size=200), st.booleans())
 def test_garbage_is_malformed_or_incomplete_never_anything_else(data: bytes, requests: bool) -> None:
     framer = Framer(requests)

@@ -15,6 +15,7 @@ from taps_resp_talk import (
     NIL,
     OK,
     QUEUED,
+    UNHURRIED,
     Talk,
     array,
     body,
@@ -176,6 +177,7 @@ SCRIPT = [
 EXPECTED = [Kind.PUBLISH, Kind.SUBSCRIBE, Kind.SUBSCRIBED, Kind.SETTLE, Kind.CONFIRM, Kind.DELIVER, Kind.DELIVER]
 
 
+@UNHURRIED
 @given(st.integers(1, 80))
 def test_a_conversation_under_any_piece_size(size: int) -> None:
     talk = Talk()
@@ -199,6 +201,7 @@ turns = st.one_of(
 )
 
 
+@UNHURRIED
 @given(st.lists(turns, max_size=25))
 def test_no_conversation_raises_or_loses_a_byte(conversation: list[tuple[Side, bytes]]) -> None:
     talk = Talk()
