@@ -5,10 +5,10 @@ The attribution is the furthest that a lost message is known to have come, looke
 1. A tap saw it handed over and not thrown away on the way (or the consumer was seen to act on it):
    - and settled for good, or settled by being handed over: `acked without effect`
    - else: `delivered without effect`
-2. It was handed over, and each time thrown away on the way (cut, discarded, swallowed by a partition), and that settled
-   it, or the broker had never confirmed it: `never delivered`
-3. The broker confirmed it and did not return it (an unsettled delivery that was thrown away leaves it the broker's to
-   hand over again): `lost by the broker`
+2. It was handed over, each time thrown away on the way (cut, discarded, swallowed by a partition), and settled by that:
+   `never delivered`
+3. The broker had it (it confirmed it and did not return it, or handed it over): `lost by the broker`. A delivery that was
+   thrown away unsettled leaves the message the broker's, to hand over again.
 4. Its producer reported `ok`, and that is all: `never accepted`
 """
 
@@ -60,9 +60,9 @@ def attribution(case: Case, key: str) -> str:
     deliveries = case.facts.about(key, Kind.DELIVER)
     if deliveries and (case.facts.about(key, *ACTED_ON) or any(not _fell(case, seen) for seen in deliveries)):
         return ACKED if settled_by(case, key) else DELIVERED
-    if deliveries and (key not in case.sets.confirmed or settled_by(case, key)):
+    if deliveries and settled_by(case, key):
         return NEVER_DELIVERED
-    return BY_THE_BROKER if key in case.sets.confirmed else NEVER_ACCEPTED
+    return BY_THE_BROKER if deliveries or key in case.sets.confirmed else NEVER_ACCEPTED
 
 
 def settled_by(case: Case, key: str) -> Seen | None:

@@ -78,7 +78,9 @@ def test_lost_by_the_broker() -> None:
 
 
 def test_lost_by_the_broker_after_an_unsettled_delivery_was_thrown_away() -> None:
-    assert lost(publish("3", 3) + deliver("3") + " discarded=true")[0] == "lost by the broker"
+    thrown = deliver("3") + " discarded=true"
+    assert lost(publish("3", 3) + thrown)[0] == "lost by the broker"
+    assert lost("invoke k3 op=3 producer=orders\n complete k3 op=3 outcome=ok\n" + thrown)[0] == "lost by the broker"
 
 
 def test_never_delivered() -> None:
