@@ -34,7 +34,8 @@ def test_a_launch_tells_the_process_id(keeper: KeeperClient, tmp_path: Path) -> 
     evidence = keeper.launch(recipe(tmp_path, "a", "sleep", "1000"))
     assert evidence.ok
     [pid] = evidence.facts["pids"]
-    assert comm(pid) == "sleep"
+    # the exec has succeeded; the kernel changes the name a moment later
+    wait_for("the command's name", SOON_S, lambda: comm(pid) == "sleep")
     assert keeper.pids("a") == (pid,)
     assert [(row.name, row.incarnation, row.pids) for row in keeper.status()] == [("a", 1, (pid,))]
 
