@@ -5,10 +5,11 @@ The attribution is the furthest that a lost message is known to have come, looke
 1. A tap saw it handed over and not thrown away on the way (or the consumer was seen to act on it):
    - and settled for good, or settled by being handed over: `acked without effect`
    - else: `delivered without effect`
-2. It was handed over, each time thrown away on the way (cut, discarded, swallowed by a partition), and settled by that:
-   `never delivered`
-3. The broker had it (it confirmed it and did not return it, or handed it over): `lost by the broker`. A delivery that was
-   thrown away unsettled leaves the message the broker's, to hand over again.
+2. It was handed over, each time thrown away on the way (cut, discarded, swallowed by a partition), and settled by that;
+   or no tap saw it handed over, but a connection on which deliveries settle by themselves had ended, and the broker may
+   have written it into that one: `never delivered`
+3. The broker had it (it confirmed it and did not return it, or handed it over): `lost by the broker`. A delivery that
+   was thrown away unsettled leaves the message the broker's, to hand over again.
 4. Its producer reported `ok`, and that is all: `never accepted`
 """
 
@@ -19,7 +20,7 @@ from collections.abc import Iterator
 
 from chaosharness.checkers.evidence import example, fault, pick, promised
 from chaosharness.checkers.facts import Seen, first, last, link_of
-from chaosharness.checkers.hit import LINK_FAULTS, parse_link
+from chaosharness.checkers.hit import KILLS_BROKER, LINK_FAULTS, parse_link
 from chaosharness.checkers.semantics import breaks
 from chaosharness.checkers.sets import Case
 from chaosharness.model.event import Kind
@@ -60,9 +61,10 @@ def attribution(case: Case, key: str) -> str:
     deliveries = case.facts.about(key, Kind.DELIVER)
     if deliveries and (case.facts.about(key, *ACTED_ON) or any(not _fell(case, seen) for seen in deliveries)):
         return ACKED if settled_by(case, key) else DELIVERED
-    if deliveries and settled_by(case, key):
-        return NEVER_DELIVERED
-    return BY_THE_BROKER if deliveries or key in case.sets.confirmed else NEVER_ACCEPTED
+    if not deliveries and key not in case.sets.confirmed:
+        return NEVER_ACCEPTED
+    written_away = settled_by(case, key) if deliveries else _settles_into_the_void(case)
+    return NEVER_DELIVERED if written_away else BY_THE_BROKER
 
 
 def settled_by(case: Case, key: str) -> Seen | None:
@@ -81,6 +83,14 @@ def how_settled(case: Case) -> list[str]:
             by = "by being handed over" if settle.event.kind is Kind.DELIVER else f"by {settle.get('how')}"
             ways[by] += 1
     return [f"acked without effect: {count} settled {by}" for by, count in sorted(ways.items())]
+
+
+def _settles_into_the_void(case: Case) -> bool:
+    """A connection with deliveries that settle by themselves ended, and the broker lived on."""
+    if KILLS_BROKER & set(case.aimed.faults):
+        return False
+    ended = {seen.wire for seen in case.facts.of(Kind.DISCONNECT)}
+    return any(seen.get("settled") is True and seen.wire in ended for seen in case.facts.of(Kind.DELIVER))
 
 
 def _fell(case: Case, delivery: Seen) -> bool:

@@ -38,7 +38,7 @@ def workload_ran(case: Case) -> Missing | None:
 
 
 def ready_before_publish(case: Case) -> Missing | None:
-    """Each link that consumes was ready before the first publish; nothing that the harness published was returned."""
+    """Each link that consumes was ready before the first publish; until the fault, no publish of ours was returned."""
     facts, code = case.facts, Code.READY_BEFORE_PUBLISH
     began = min((op.invoked.at for op in facts.workload() if op.invoked), default=len(facts.events))
     ready = {link_of(seen) for seen in facts.of(Kind.READY) if seen.at < began}
@@ -51,8 +51,9 @@ def ready_before_publish(case: Case) -> Missing | None:
     unready = sorted(str(link) for link in consuming - ready)
     if unready:
         return Missing(code, f"not seen ready before the first publish: {', '.join(unready)}")
+    struck = len(facts.events) if case.hit.struck is None else case.hit.struck
     returned = [s for s in facts.of(Kind.RETURNED) if (link := parse_link(s.event.link)) and link.service == HARNESS]
-    if returned:
+    if returned and returned[0].at < struck:
         return Missing(code, f"the broker returned {returned[0].event.key}: no queue took what the harness published")
     return None
 
@@ -152,9 +153,7 @@ def drained(case: Case) -> Missing | None:
     if in_flight:
         bound = "drain_within_s" if promise.recover_within_s is None else "recover_within_s"
         named = ", ".join(sorted(in_flight)[:3]) + (", …" if len(in_flight) > 3 else "")
-        return Missing(
-            code, f"{len(in_flight)} messages ({named}) were still held after {promise.bound_s:g} s: raise {bound}"
-        )
+        return Missing(code, f"still held after {promise.bound_s:g} s: {len(in_flight)} ({named}); raise {bound}")
     if end.event.kind is Kind.DRAIN_EXPIRED and not facts.of(Kind.YIELDS):
         return Missing(code, "the drain expired, and nobody looked at what the broker still holds")
     if sets.lost and promise.recover_within_s is None and _at_work(case, end):

@@ -150,7 +150,7 @@ def _notes(case: Case) -> Iterator[str]:
         yield "process crash only: what the operating system still had to write survives it; a host's loss is not shown"
     done = case.sets.abandoned - case.sets.short
     if done:
-        yield f"{len(done)} messages with their effect stay in the broker, and nobody claims them"
+        yield f"with their effect, but still in the broker, where nobody claims them: {len(done)}"
 
 
 def _counts(case: Case) -> dict[str, int]:

@@ -70,6 +70,12 @@ def test_every_link_that_consumes_must_have_been_ready() -> None:
 
 def test_a_returned_publish_of_the_harness_was_not_ready() -> None:
     lacks(insert(GREEN, "complete k2", f"returned k2 @{H}#2 reason=NO_ROUTE"), "ready_before_publish")
+    proves(insert(GREEN, "complete k2", "returned k2 @orders.0>broker.0#2 reason=NO_ROUTE"))
+
+
+def test_a_queue_that_the_fault_took_away_was_ready_before() -> None:
+    returned = f"returned k3 @{H}#2 reason=NO_ROUTE\n confirm k3 @{H}#2 ok=true"
+    proves(insert(GREEN, "drain_started", returned))
 
 
 # owed_target
