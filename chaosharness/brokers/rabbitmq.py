@@ -41,6 +41,7 @@ class RabbitMQBroker:
     name = "rabbitmq"
     server = "rabbitmq"
     codec = "amqp"
+    redelivers = True
 
     def problems(self, source: Source) -> Sequence[str]:
         return problems_of(source)

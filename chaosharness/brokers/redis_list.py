@@ -43,6 +43,7 @@ class RedisListBroker:
     name = "redis_list"
     server = "redis"
     codec = "resp"
+    redelivers = False
 
     def problems(self, source: Source) -> Sequence[str]:
         """Each names its key. A list has no options, and its messages have a body only."""

@@ -83,6 +83,8 @@ class Broker(Protocol):
     """Entry-point name of the Server that it lives on."""
     codec: str
     """Entry-point name of its wire codec."""
+    redelivers: bool
+    """The broker itself hands an unsettled delivery over again when its connection is lost."""
 
     def problems(self, source: Source) -> Sequence[str]:
         """Everything wrong with the source's options, each naming its key."""

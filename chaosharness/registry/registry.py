@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
+from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -99,9 +100,12 @@ class Registry:
 
     def cells(self, flow: Flow) -> list[Cell]:
         """The flow's row of the matrix: what its broker and its first effect's sink give, in the windows' order."""
-        aims = list(self.broker(flow.source.broker).aims(flow))
+        broker = self.broker(flow.source.broker)
+        aims = list(broker.aims(flow))
         for effect in flow.effects[:1]:
-            aims += self.sink(effect.sink).aims(flow, effect)
+            # A sink knows when a redelivery is due; whether there is one is the broker's to promise.
+            given = self.sink(effect.sink).aims(flow, effect)
+            aims += given if broker.redelivers else [replace(aim, redelivers=frozenset()) for aim in given]
         return cells_of(flow.name, aims, self.names("faults"))
 
     def check_all(self) -> list[str]:

@@ -8,6 +8,7 @@ bytes that the peer has not read yet.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -226,11 +227,12 @@ class Connection:
         self.gates.connection_gone(str(self.link), self.number)
         for stream in self.streams.values():
             stream.dead = True
+        self._timer = asyncio.get_running_loop().call_later(CLOSE_WITHIN_S, self.abort)
         for end in self.ends.values():
             if end.transport and not end.transport.is_closing():
                 end.transport.resume_reading()
-                end.transport.write_eof()
-        self._timer = asyncio.get_running_loop().call_later(CLOSE_WITHIN_S, self.abort)
+                with contextlib.suppress(OSError):  # it was reset in the meantime
+                    end.transport.write_eof()
 
     def abort(self) -> None:
         """Closes both ends now."""

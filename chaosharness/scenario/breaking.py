@@ -101,7 +101,7 @@ class Breaking:
         """Injects with the message in hand, lets go as the fault says, heals."""
         ticket = GateTicket(fired, self.observer, self.wiring.rig.relay.release)
         for step in self.plan.steps:
-            fault: Fault = self.wiring.rig.registry.get("faults", step.fault)
+            fault = self.wiring.rig.registry.fault(step.fault)
             target = self._target(ticket)
             with fault.inject(target) as injection:
                 evidence = injection.evidence

@@ -21,7 +21,7 @@ from chaosharness.model.plan import Plan
 from chaosharness.model.verdict import Judgement, Result
 from chaosharness.model.wait import wait_for
 from chaosharness.model.window import WINDOWS, Actor
-from chaosharness.ports.plugin import Broker, Fault, Held
+from chaosharness.ports.plugin import Held
 from chaosharness.scenario.breaking import GATE, Breaking
 from chaosharness.scenario.ending import Ending
 from chaosharness.scenario.guard import look_for_bypasses
@@ -77,7 +77,7 @@ class Scenario:
         self.rig = rig
         self.plan = plan
         self.nonce = make_nonce(plan, rig.nonces)
-        self.broker: Broker = rig.registry.get("brokers", flow.source.broker)
+        self.broker = rig.registry.broker(flow.source.broker)
         self.flow = with_reader(flow, self.broker)
         assert self.flow.consumer
         self.consumer = self.flow.consumer
@@ -157,7 +157,7 @@ class Scenario:
             in_flight=work.in_flight,
             rate_per_s=work.rate_per_s,
             complete_within_s=self.flow.promise.bound_s,
-            reconnects=producer is None,
+            own=producer is None,
         )
 
     def _start(self) -> bool:
@@ -204,7 +204,7 @@ class Scenario:
                 raise workload.broke
             ending.drain(workload.done.is_set)
         with self.phase("quiet"):
-            faults: list[Fault] = [self.rig.registry.get("faults", step.fault) for step in self.plan.steps]
+            faults = [self.rig.registry.fault(step.fault) for step in self.plan.steps]
             ending.await_quiet(any(fault.leaves_survivors for fault in faults))
         look_for_bypasses(self.wiring.instances, self.wiring.direct, self.ledger)
 

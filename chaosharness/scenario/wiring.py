@@ -17,7 +17,7 @@ from chaosharness.links.link import Link
 from chaosharness.model.address import BROKER, HARNESS, Address, LinkId
 from chaosharness.model.flow import Effect, Flow, Service
 from chaosharness.ports.launch import Instance, Namespace
-from chaosharness.ports.plugin import Broker, Sink
+from chaosharness.ports.plugin import Broker
 from chaosharness.scenario.rig import Rig, Running
 from chaosharness.systems.command import command_recipe
 
@@ -68,7 +68,7 @@ class Wiring:
             if flow.source.declare and flow.source.broker == self.flow.source.broker:
                 self.broker.declare(self.running.instance, self.namespace, flow.source)
             for effect in flow.effects:
-                sink: Sink = rig.registry.get("sinks", effect.sink)
+                sink = rig.registry.sink(effect.sink)
                 rig.relay.add_sink(self._sink_name(flow, effect), sink.stub, sink.stub_options(effect))
 
     def take_down(self) -> None:
@@ -128,7 +128,7 @@ class Wiring:
     def _effect(self, service: Service, replica: int, flow: Flow, effect: Effect) -> Mapping[str, str]:
         name = self._sink_name(flow, effect)
         link = self._link(LinkId(service.name, replica, f"effect.{name}"), lambda link: self.rig.relay.sink(name, link))
-        sink: Sink = self.rig.registry.get("sinks", effect.sink)
+        sink = self.rig.registry.sink(effect.sink)
         text = sink.connection_string(link.listen)
         return {"": text, ".host": link.listen.host, ".port": str(link.listen.port)}
 

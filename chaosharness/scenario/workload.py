@@ -48,7 +48,10 @@ class Operations:
 
 
 class Workload(threading.Thread):
-    """Sends `first`, waits for `go_on`, sends `rest`. `connect` makes a sender, anew after a lost connection."""
+    """Sends `first`, waits for `go_on`, sends `rest`. `connect` makes a sender.
+
+    `own`: it is the harness's own connection, made anew when it is lost, and closed in the end.
+    """
 
     def __init__(
         self,
@@ -60,7 +63,7 @@ class Workload(threading.Thread):
         in_flight: int,
         rate_per_s: float | None,
         complete_within_s: float,
-        reconnects: bool,
+        own: bool,
     ) -> None:
         super().__init__(name="workload", daemon=True)
         self._connect = connect
@@ -69,7 +72,7 @@ class Workload(threading.Thread):
         self._in_flight = in_flight
         self._rate_per_s = rate_per_s
         self._complete_within_s = complete_within_s
-        self._reconnects = reconnects
+        self._own = own
         self._sender: Sender | None = None
         self._refused = "not tried"
         self._go_on = threading.Event()
@@ -100,7 +103,7 @@ class Workload(threading.Thread):
         except Exception as broke:
             self.broke = HarnessBroke(f"the workload failed: {broke!r}")
         finally:
-            if self._sender:
+            if self._sender and self._own:
                 self._sender.close()
             self.first_done.set()
             self.done.set()
@@ -160,7 +163,7 @@ class Workload(threading.Thread):
         for completion in completions:
             if completion.key in self._operations.outstanding:
                 self._operations.complete(completion)
-        lost = self._reconnects and any(c.outcome is Outcome.INFO for c in completions)
+        lost = self._own and any(c.outcome is Outcome.INFO for c in completions)
         if lost:  # the harness's own connection is gone: what follows needs another; nothing is sent twice
             self._sender.close()
             self._sender = None

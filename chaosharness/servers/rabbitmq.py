@@ -124,7 +124,10 @@ class RabbitMQ:
         (conf / "rabbitmq.conf").write_text("\n".join((*_config(amqp, management), *self.config, "")))
         erl_args = (
             "-sname", "rabbit@localhost", "-start_epmd", "false", "-erl_epmd_port", str(distribution_port),
-            "-kernel", "inet_dist_use_interface", "{127,0,0,1}", *self.erl_args,
+            "-kernel", "inet_dist_use_interface", "{127,0,0,1}",
+            # A durable queue that was declared moments before a SIGKILL was now and then gone after it: the log of
+            # Mnesia, RabbitMQ's table store, is dumped every three minutes by default.
+            "-mnesia", "dump_log_time_threshold", "200", *self.erl_args,
         )  # fmt: skip
         return {
             "PATH": os.environ.get("PATH", os.defpath),

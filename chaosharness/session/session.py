@@ -24,7 +24,7 @@ from chaosharness.model.errors import BadInput, ChaosError, HarnessBroke, Missin
 from chaosharness.model.flow import Flow
 from chaosharness.model.plan import Cell, Plan
 from chaosharness.model.verdict import Code, Judgement, Missing, Result, RunResult, Verdict
-from chaosharness.ports.launch import Availability, Instance, Server
+from chaosharness.ports.launch import Availability, Instance
 from chaosharness.registry import Registry
 from chaosharness.relay.client import RelayClient
 from chaosharness.scenario.planning import make_plan
@@ -102,7 +102,7 @@ class Session:
         self._flows[flow.name] = flow
         if cell.not_applicable or cell.aim is None:
             return self._keep(self._not_applicable(flow, cell))
-        fault = self.registry.get("faults", cell.id.faults[0])
+        fault = self.registry.fault(cell.id.faults[0])
         plan = make_plan(flow, cell, fault, self.seed, self._target)
         return self.run_plan(flow, plan, others, reproduce)
 
@@ -151,9 +151,9 @@ class Session:
 
     def _running(self, flows: Iterable[Flow]) -> Rig:
         """The rig, with every server that these flows need; starts what is not there yet."""
-        needed = {str(self.registry.get("brokers", flow.source.broker).server) for flow in flows}
+        needed = {self.registry.broker(flow.source.broker).server for flow in flows}
         missing = sorted(needed - set(self._servers))
-        servers: dict[str, Server] = {name: self.registry.get("servers", name) for name in missing}
+        servers = {name: self.registry.server(name) for name in missing}
         if self._rig is None:
             _check_available([Toxiproxy().available(), *(server.available() for server in servers.values())])
             self._keeper = KeeperClient.start(self.folder / "keeper")
