@@ -1,0 +1,48 @@
+"""Every fault that can be injected has histories that the checkers were held to: test_checkers_rules, red and green."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from importlib.metadata import entry_points
+
+from spine import SPINE
+from test_checkers_rules import SCENARIOS
+
+from chaosharness.model.flow import Effect, Flow, Service, Source
+from chaosharness.model.semantic import Promise, Semantic
+from chaosharness.registry import Registry
+
+
+def ours(group: str) -> set[str]:
+    """Names of the entry points of this distribution: a plugin's are its own tests' business."""
+    points = entry_points(group=f"chaosharness.{group}")
+    return {point.name for point in points if point.dist and point.dist.name == "chaosharness"}
+
+
+def unjudged(faults: Collection[str], cells: Collection[str]) -> list[str]:
+    """Those of `faults` that are in none of `cells`, `window:fault`."""
+    return sorted(set(faults) - {cell.partition(":")[2] for cell in cells})
+
+
+def test_a_fault_without_a_history_is_seen() -> None:
+    assert unjudged(["crash", "melt"], ["effect-ack:crash"]) == ["melt"]
+
+
+def test_every_installed_fault_has_a_history() -> None:
+    assert ours("faults")
+    assert unjudged(ours("faults"), SPINE) == []
+    assert unjudged(ours("faults"), SCENARIOS) == []
+
+
+def test_every_scenario_that_a_broker_or_a_sink_offers_has_a_history() -> None:
+    registry = Registry.load()
+    service = Service("it", "true")
+    offered = set()
+    for broker in ours("brokers"):
+        for sink in ours("sinks"):
+            effect = Effect("effect", sink, "")
+            promise = Promise(Semantic.EFFECTIVELY_ONCE, "a test")
+            flow = Flow("flow", Source(broker, "queue"), promise, consumer=service, effects=(effect,))
+            offered |= {cell.id.cell for cell in registry.cells(flow) if "*" not in cell.id.cell}
+    assert offered
+    assert sorted(offered - set(SPINE)) == []
