@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import test_checkers_findings as findings
-import test_checkers_preconditions as preconditions
-import test_checkers_spine as spine
+import test_checkers_fault_evidence
+import test_checkers_findings
+import test_checkers_lost
+import test_checkers_preconditions
+import test_checkers_spine
 from spine import SPINE
 
 from chaosharness.checkers.evidence_of_fault import OWN
@@ -13,6 +15,18 @@ from chaosharness.checkers.verdict import CHECKERS
 from chaosharness.model.verdict import Code, FindingKind
 from chaosharness.model.window import FAULTS, WINDOWS
 
+TESTS = {
+    name
+    for module in (
+        test_checkers_fault_evidence,
+        test_checkers_findings,
+        test_checkers_lost,
+        test_checkers_preconditions,
+        test_checkers_spine,
+    )
+    for name in vars(module)
+    if name.startswith("test_")
+}
 K = FindingKind
 FINDINGS: dict[FindingKind, tuple[str, str]] = {
     K.LOST: ("test_acked_without_effect", "test_not_lost_with_its_effect"),
@@ -27,7 +41,7 @@ FINDINGS: dict[FindingKind, tuple[str, str]] = {
     K.LATE: ("test_late", "test_not_late"),
     K.BOUND_EXCEEDED: ("test_bound_exceeded", "test_a_republished_duplicate_is_upstreams"),
 }
-"""Kind → its red and its green test in test_checkers_findings."""
+"""Kind → its red and its green test."""
 NOT_FOUND_YET = {
     K.REORDERED: "ordered_by is not available yet",
     K.REGRESSED: "ordered_by is not available yet",
@@ -73,7 +87,7 @@ CODES: dict[Code, tuple[str, str]] = {
         "test_what_had_exited_for_good_needs_no_stop",
     ),
 }
-"""Code → its red and its green test in test_checkers_preconditions."""
+"""Code → its red and its green test."""
 
 SCENARIOS: dict[str, str] = {
     "deliver-effect:crash": "test_deliver_effect_crash_red",
@@ -101,22 +115,22 @@ def test_every_finding_kind_has_a_red_and_a_green_test() -> None:
     assert set(FINDINGS) | set(NOT_FOUND_YET) == set(FindingKind)
     assert not set(FINDINGS) & set(NOT_FOUND_YET)
     for red, green in FINDINGS.values():
-        assert callable(getattr(findings, red))
-        assert callable(getattr(findings, green))
+        assert red in TESTS
+        assert green in TESTS
 
 
 def test_every_code_has_a_red_and_a_green_test() -> None:
     assert set(PRECONDITIONS) == set(CODES) == set(Code)
     for red, green in CODES.values():
-        assert callable(getattr(preconditions, red))
-        assert callable(getattr(preconditions, green))
+        assert red in TESTS
+        assert green in TESTS
 
 
 def test_every_scenario_and_every_fault_has_a_red_and_a_green_history() -> None:
     assert set(SCENARIOS) == set(SPINE)
     for cell, red in SCENARIOS.items():
         assert cell.partition(":")[0] in WINDOWS
-        assert callable(getattr(spine, red))
+        assert red in TESTS
     judged = {cell.partition(":")[2] for cell in SCENARIOS}
     assert judged | NOT_JUDGED_YET == set(FAULTS)
     assert not judged & NOT_JUDGED_YET
