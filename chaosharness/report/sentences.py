@@ -287,4 +287,5 @@ def describe(event: Event, about: str | None = None) -> str:
 
     `about`: the key to name where the event has many.
     """
-    return _SENTENCES[event.kind](_Seen(event, about)).removeprefix("the ")
+    said = _SENTENCES[event.kind](_Seen(event, about)).removeprefix("the ")
+    return f"{said}: thrown away on the way" if event.data.get("discarded") else said

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from chaosharness.flowfile import load
+from chaosharness.model.errors import BadInput
 from chaosharness.model.flow import Effect, Flow, FlowFile, Source
 from chaosharness.model.plan import Cell
 from chaosharness.model.window import ScenarioId
@@ -62,3 +65,13 @@ def read(folder: Path, text: str, plugins: Plugins | None = None, *, probe: bool
     path = folder / "flows.toml"
     path.write_text(text, encoding="utf-8")
     return load(path, plugins or Plugins(), probe=probe)
+
+
+def error(tmp_path: Path, text: str, plugins: Plugins | None = None) -> BadInput:
+    with pytest.raises(BadInput) as caught:
+        read(tmp_path, text, plugins)
+    return caught.value
+
+
+def said(tmp_path: Path, text: str, plugins: Plugins | None = None) -> str:
+    return str(error(tmp_path, text, plugins)).replace(f"{tmp_path}/", "")

@@ -5,23 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from flowfile_example import GOOD, Plain, Plugins, read
+from flowfile_example import GOOD, Plain, Plugins, error, read, said
 
 from chaosharness.flowfile import load
 from chaosharness.model.errors import BadInput, HarnessBroke, NotAvailableYet
 
 AFTER = len(GOOD.splitlines()) + 1
 """The line of what is appended to the good file."""
-
-
-def error(tmp_path: Path, text: str, plugins: Plugins | None = None) -> BadInput:
-    with pytest.raises(BadInput) as caught:
-        read(tmp_path, text, plugins)
-    return caught.value
-
-
-def said(tmp_path: Path, text: str, plugins: Plugins | None = None) -> str:
-    return str(error(tmp_path, text, plugins)).replace(f"{tmp_path}/", "")
 
 
 REPLACED = [
@@ -234,69 +224,6 @@ APPENDED = [
     ("[service.shop]\ncomand = 'sh'", "a service needs its command"),
     ("[images]\nrabbitmq = 4", "expected a string, found 4"),
 ]
-LATER = [
-    (
-        'rabbitmq = "payments"',
-        'kafka = "t"\nevict = false\npartitions = 3',
-        "5: flow.payment.source.kafka: not available",
-    ),
-    (
-        'rabbitmq = "payments"',
-        'redis_stream = "t"\ngroup = "g"',
-        "5: flow.payment.source.redis_stream: not available yet",
-    ),
-    (
-        'http = "POST /v1/charges"',
-        'sql = "select a, b"',
-        "10: flow.payment.effect.sql: not available yet: the effect sql",
-    ),
-    ('http = "POST /v1/charges"', "smtp = true", "10: flow.payment.effect.smtp: not available yet: the effect smtp"),
-    (
-        'command = "sh pay.sh --queue payments"',
-        'image = "shop:1"',
-        "7: flow.payment.consumer.image: not available yet: a se",
-    ),
-    (
-        "because =",
-        'ordered_by = "body:json:$.a"\nbecause =',
-        "3: flow.payment.ordered_by: not available yet: ordered_by",
-    ),
-    (
-        "because =",
-        'scenarios = ["slow:crash"]\nbecause =',
-        "3: flow.payment.scenarios: not available yet: the window of ",
-    ),
-    (
-        "because =",
-        'scenarios = ["effect-ack:freeze"]\nbecause =',
-        "3: flow.payment.scenarios: not available yet: the fault",
-    ),
-    (
-        "because =",
-        'scenarios = ["effect-ack:crash+partition"]\nbecause =',
-        "3: flow.payment.scenarios: not available yet: ",
-    ),
-    (
-        "because =",
-        'stores.dedup = "redis"\nbecause =',
-        '3: flow.payment.stores.dedup: not available yet: stores: "redis"',
-    ),
-    (
-        "because =",
-        'workload.key_as = "uuid"\nbecause =',
-        "3: flow.payment.workload.key_as: not available yet: key_as = ",
-    ),
-    (
-        "because =",
-        "workload.ordered_keys = 10\nbecause =",
-        "3: flow.payment.workload.ordered_keys: not available yet: o",
-    ),
-    (
-        "because =",
-        'workload.partition_key = "{key}"\nbecause =',
-        "3: flow.payment.workload.partition_key: not available",
-    ),
-]
 
 
 @pytest.mark.parametrize(("good", "bad", "message"), REPLACED)
@@ -311,15 +238,6 @@ def test_one_table_wrong(tmp_path: Path, table: str, message: str) -> None:
     lines = [line.split(": ", 2) for line in said(tmp_path, GOOD + table + "\n").splitlines()]
     known = range(1, AFTER + 3)
     assert any(int(place.split(":")[1]) in known and what.startswith(message) for place, _, what in lines), lines
-
-
-@pytest.mark.parametrize(("good", "later", "message"), LATER)
-def test_not_available_yet(tmp_path: Path, good: str, later: str, message: str) -> None:
-    assert good in GOOD
-    caught = error(tmp_path, GOOD.replace(good, later))
-    assert isinstance(caught, NotAvailableYet)
-    assert caught.exit_code == 2
-    assert str(caught).replace(f"{tmp_path}/", "").startswith(f"flows.toml:{message}")
 
 
 def test_all_problems_at_once_in_the_files_order(tmp_path: Path) -> None:

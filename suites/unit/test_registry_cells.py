@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 
 import pytest
@@ -65,6 +66,8 @@ def test_an_applicable_cell_goes_before_one_that_is_not() -> None:
 
 class Gives:
     """A broker or a sink that gives these windows."""
+
+    redelivers = True
 
     def __init__(self, *aims: Aim) -> None:
         self._aims = aims
@@ -151,3 +154,16 @@ def test_only_that_matches_nothing(glob: str, error: type[BadInput], message: st
 def test_only_where_there_is_nothing() -> None:
     with pytest.raises(BadInput, match=r"--only a\[b:c\]: matches no scenario; there are none"):
         check_only(["a[b:c]"], [])
+
+
+def test_no_redelivery_is_due_where_the_broker_promises_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = Registry([EntryPoint("crash", "x:y", "chaosharness.faults")])
+    promising = replace(aim("effect-response", "crash"), redelivers=frozenset({"crash"}))
+    for redelivers in (True, False):
+        broker = Gives()
+        broker.redelivers = redelivers
+        given = {"b": broker, "one": Gives(promising)}
+        monkeypatch.setattr(registry, "get", lambda group, name, given=given: given[name])
+        flow = Flow("f", Source("b", "q"), Promise(None), effects=(Effect("a", "one", ""),))
+        found = [cell.aim.redelivers for cell in registry.cells(flow) if cell.aim]
+        assert found == [frozenset({"crash"}) if redelivers else frozenset()]

@@ -259,6 +259,12 @@ def test_a_place_that_yields_nothing_is_not_said_to_yield() -> None:
     assert said == "broker yields nothing any more at orders"
 
 
+def test_what_never_went_on_is_said_to_be_thrown_away() -> None:
+    cut = event(Kind.DELIVER, CONSUMER, {"redelivered": False, "settled": False, "discarded": True})
+    passed = event(Kind.DELIVER, CONSUMER, {"redelivered": False, "settled": False})
+    assert describe(cut) == f"{describe(passed)}: thrown away on the way"
+
+
 def test_link_ends() -> None:
     assert link_ends("payment.1>effect.charge.0") == ("payment.1", "the sink charge")
     assert link_ends("payment.1>store.dedup.0") == ("payment.1", "the store dedup")
