@@ -1,4 +1,7 @@
-"""What holds for every suite: nothing outlives the session, and commands are this environment's."""
+"""What holds for every suite: nothing outlives the session, and commands are this environment's.
+
+Also fixtures that many tests against real processes want; a file that needs more of one has its own of the same name.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,11 @@ from pathlib import Path
 
 import pytest
 from leaks import Watch
+
+from chaosharness.keeper.client import KeeperClient
+from chaosharness.ports.launch import Instance
+from chaosharness.servers.local import LocalLauncher
+from chaosharness.servers.toxiproxy import Toxiproxy
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -27,3 +35,23 @@ def commands_of_this_environment(nothing_is_left: None) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
         yield
+
+
+@pytest.fixture
+def keeper(tmp_path: Path) -> Iterator[KeeperClient]:
+    """One for each test, in its folder."""
+    with KeeperClient.start(tmp_path / "keeper") as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def launcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalLauncher]:
+    """One for a module's servers, with a keeper of its own."""
+    with KeeperClient.start(tmp_path_factory.mktemp("keeper")) as client:
+        yield LocalLauncher(client)
+
+
+@pytest.fixture(scope="module")
+def toxiproxy_server(launcher: LocalLauncher, tmp_path_factory: pytest.TempPathFactory) -> Instance:
+    """A Toxiproxy for a module's links."""
+    return Toxiproxy().start(launcher, tmp_path_factory.mktemp("toxiproxy"))
