@@ -19,6 +19,7 @@ import sys
 import threading
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -85,7 +86,8 @@ class KeeperClient:
         try:
             client._hello.result(CALL_S)
         except BaseException as error:
-            client.close()
+            with suppress(HarnessBroke):  # the first error says more
+                client.close()
             if isinstance(error, FutureTimeout):
                 raise HarnessBroke(f"waited {CALL_S:g} s for the keeper to start{client._log_tail()}") from None
             raise

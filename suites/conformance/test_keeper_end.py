@@ -23,6 +23,11 @@ from chaosharness.ports.launch import Signal
 
 SCATTERED = "setsid sleep 1000 & (setsid sleep 1000 &); echo up; wait"
 
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]),
+}
+
 HARNESS = """
 import json, os, signal, sys
 from pathlib import Path
@@ -61,7 +66,7 @@ def harness(folder: Path, how: str = "alone") -> Iterator[tuple[subprocess.Popen
         [sys.executable, "-c", HARNESS, str(folder), SCATTERED, how],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        env=ENVIRONMENT,
     ) as process:
         try:
             assert process.stdout
@@ -242,10 +247,19 @@ def test_a_harness_that_is_killed_in_the_middle_of_a_stop(tmp_path: Path) -> Non
         [sys.executable, "-c", code, str(tmp_path)],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        env=ENVIRONMENT,
     ) as process:
         assert process.stdout
         pids = [int(word) for word in process.stdout.readline().split()]
         wait_logged(shell(tmp_path, "a", ""), "heard")
         process.kill()
     wait_gone(*pids)
+
+
+def test_a_keeper_that_cannot_start_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho no such module >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(broken))
+    with pytest.raises(HarnessBroke, match=r"asked to start.*keeper\.log ends with:\nno such module"):
+        KeeperClient.start(tmp_path / "keeper")
