@@ -161,6 +161,7 @@ def _promise(
         semantic=semantic,
         because=because,
         count=sum(effect.count for effect in effects) if effects else 1,
+        counts={effect.name: effect.count for effect in effects} if len(effects) > 1 else {},
         recover_within_s=table.number("recover_within_s", "seconds"),
         drain_within_s=DEFAULT.drain_within_s if drain is None else drain,
         redeliver_within_s=table.number("redeliver_within_s", "seconds"),

@@ -103,6 +103,7 @@ class Breaking:
         for step in self.plan.steps:
             fault = self.wiring.rig.registry.fault(step.fault)
             target = self._target(ticket)
+            self.ledger.append(Kind.STEP, data={"what": f"inject {fault.id}", "fault": fault.id})
             with fault.inject(target) as injection:
                 evidence = injection.evidence
                 data = {"fault": fault.id, "ok": evidence.ok, "evidence": as_data(evidence)}

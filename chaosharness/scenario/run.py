@@ -18,7 +18,7 @@ from chaosharness.model.event import Event, Kind
 from chaosharness.model.flow import Flow
 from chaosharness.model.history import Aimed, History
 from chaosharness.model.plan import Plan
-from chaosharness.model.verdict import Judgement, Result
+from chaosharness.model.verdict import Judgement, Result, Verdict
 from chaosharness.model.wait import wait_for
 from chaosharness.model.window import WINDOWS, Actor
 from chaosharness.ports.plugin import Held
@@ -37,6 +37,7 @@ from chaosharness.scenario.workload import Operations, Workload
 WORKLOAD_WITHIN_S = 60.0
 """Beyond what its own rate makes of it, a workload may take so long."""
 TIMELINES_AT_MOST = 20
+PROVEN = (Verdict.UPHELD, Verdict.VIOLATED)
 
 
 def run_scenario(rig: Rig, flow: Flow, plan: Plan, *, others: Sequence[Flow] = (), reproduce: str = "") -> Result:
@@ -58,7 +59,7 @@ def run_scenario(rig: Rig, flow: Flow, plan: Plan, *, others: Sequence[Flow] = (
         fault=plan.id.fault,
         declared=flow.promise.semantic.value if flow.promise.semantic else None,
         judgement=judgement,
-        observed=observed([judgement.refutes]),
+        observed=observed([judgement.refutes]) if judgement.verdict in PROVEN else None,
         reproduce=reproduce,
         duration_s=round(time.monotonic() - began, 3),
         folder=str(scenario.folder.relative_to(rig.folder)),
