@@ -1,4 +1,4 @@
-"""The windows that RabbitMQ gives to a flow: a flow in, aims out. Tried by `suites/unit/test_brokers_rabbitmq_flow.py`."""
+"""The windows that RabbitMQ gives to a flow: a flow in, aims out; see `suites/unit/test_brokers_rabbitmq_flow.py`."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from chaosharness.servers.rabbitmq import RabbitMQ
 from chaosharness.taps.amqp import AmqpCodec
 
 NONCE = "kabcd"
-SOON_S = 10.0
+SOON_S = 30.0
 
 
 def key(number: int) -> str:

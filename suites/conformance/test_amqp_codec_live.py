@@ -22,7 +22,7 @@ from chaosharness.taps.amqp import AmqpCodec
 
 SOURCE = Source("rabbitmq", "orders")
 OPTIONS = CodecOptions("orders")
-SOON_S = 10.0
+SOON_S = 30.0
 
 
 @pytest.fixture(scope="module")

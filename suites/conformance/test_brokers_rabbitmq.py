@@ -28,7 +28,7 @@ from chaosharness.ports.wire import CodecOptions, Unit
 from chaosharness.taps.amqp import AmqpCodec
 
 BROKER = RabbitMQBroker()
-SOON_S = 10.0
+SOON_S = 30.0
 FIND = KeyFinder(NONCE).find
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pamqp import heartbeat
 from taps_amqp_talk import HELLO, Basic, C, Channel, Confirm, S, content, f, key, seen
@@ -14,6 +14,9 @@ from chaosharness.model.event import Kind
 from chaosharness.model.key import KeyFinder
 from chaosharness.ports.wire import CodecOptions, Side, Unit
 from chaosharness.taps.amqp import AmqpCodec
+
+ANY_PACE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A loaded machine is no error of the codec's."""
 
 
 def codec() -> AmqpCodec:
@@ -51,6 +54,7 @@ def fed(side: Side, pieces: list[bytes]) -> list[Unit]:
     return [unit for piece in pieces for unit in subject.feed(side, piece)]
 
 
+@ANY_PACE
 @given(st.data())
 def test_chunks_change_nothing_and_every_channel_keeps_its_order(data: st.DataObject) -> None:
     stream = data.draw(streams())
@@ -73,6 +77,7 @@ def test_one_byte_at_a_time() -> None:
     assert b"".join(unit.data for unit in units) == data
 
 
+@ANY_PACE
 @given(st.data(), st.sampled_from([C, S]))
 def test_a_changed_byte_loses_none(data: st.DataObject, side: Side) -> None:
     start = HELLO if side is C else b""
@@ -86,6 +91,7 @@ def test_a_changed_byte_loses_none(data: st.DataObject, side: Side) -> None:
     assert sum(sighting.kind is Kind.UNPARSED for sighting in seen(units)) <= 1
 
 
+@ANY_PACE
 @given(st.lists(st.binary(max_size=30), max_size=8), st.sampled_from([C, S]))
 def test_noise_passes_to_the_byte(pieces: list[bytes], side: Side) -> None:
     subject = codec()
