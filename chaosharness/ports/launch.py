@@ -82,7 +82,7 @@ class Instance(Protocol):
     def signal(self, signal: Signal, scope: Scope = Scope.TREE) -> Evidence:
         """Sends it and looks: a KILL returns when the processes are gone, a FREEZE when they are stopped.
 
-        After a KILL the instance stays down until `restart`, whatever its recipe's restart policy.
+        After a KILL or TERM of the tree or the parent the instance stays down until `restart`, whatever its policy.
         """
         ...
 

@@ -21,7 +21,7 @@ from chaosharness.ports.plugin import Broker
 from chaosharness.scenario.rig import Rig, Running
 from chaosharness.systems.command import command_recipe
 
-ARRIVAL = Effect(name="effect", sink="http", target="POST /arrived")
+ARRIVAL = Effect(name="effect", sink="http", target="")
 """The effect of a flow without a consumer: the harness's own reader reports each message that arrives."""
 
 
