@@ -52,7 +52,7 @@ def session(folder: Path, tests: str) -> subprocess.CompletedProcess[str]:
         shutil.copy(SUITES / name, folder)
     (folder / "test_it.py").write_text(tests)
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-s", "-p", "no:cacheprovider", "-W", "error", str(folder)],
+        [sys.executable, "-m", "pytest", "-s", "-rN", "-p", "no:cacheprovider", "-W", "error", str(folder)],
         cwd=folder,
         env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "TMPDIR": str(folder)},
         stdin=subprocess.DEVNULL,
