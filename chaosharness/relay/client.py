@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +20,8 @@ from chaosharness.ports.launch import Instance, Launcher, Recipe
 from chaosharness.ports.wire import CodecOptions
 
 ANSWER_WITHIN_S = 10.0
+LOOK_EVERY_S = 0.2
+"""How often a relay that has not answered is looked at: the keeper holds its end of the channel open when it dies."""
 HOST = "127.0.0.1"
 
 
@@ -30,8 +33,9 @@ class RelayClient:
         self.failures: list[str] = []
         """What broke inside the relay without a command being at fault: nothing of its scenario is proven."""
         self._control = control
-        self._control.settimeout(ANSWER_WITHIN_S)
+        self._control.settimeout(LOOK_EVERY_S)
         self._buffer = b""
+        self._broken: HarnessBroke | None = None
         self._lock = threading.Lock()
 
     @classmethod
@@ -92,20 +96,39 @@ class RelayClient:
 
     def _ask(self, command: str, **args: Any) -> dict[str, Any]:
         with self._lock:
+            if self._broken:  # a late answer would be taken for this command's
+                raise self._broken
             try:
-                self._control.sendall(json.dumps({"do": command, **args}).encode() + b"\n")
-                while b"\n" not in self._buffer:
-                    data = self._control.recv(65536)
-                    if not data:
-                        raise HarnessBroke(f"relay: gone while asked to {command}; its log: {self.instance.log}")
-                    self._buffer += data
-            except OSError as lost:
-                raise HarnessBroke(
-                    f"relay: no answer to {command} within {ANSWER_WITHIN_S:g} s ({lost}); its log: {self.instance.log}"
-                ) from lost
-            line, _, self._buffer = self._buffer.partition(b"\n")
+                line = self._exchange(command, json.dumps({"do": command, **args}).encode() + b"\n")
+            except HarnessBroke as broken:
+                self._broken = broken
+                raise
         answer: dict[str, Any] = json.loads(line)
         self.failures += answer.get("failures", [])
         if "error" in answer:
             raise HarnessBroke(answer["error"])
         return answer
+
+    def _exchange(self, command: str, request: bytes) -> bytes:
+        deadline = time.monotonic() + ANSWER_WITHIN_S
+        try:
+            self._control.sendall(request)
+            while b"\n" not in self._buffer:
+                self._receive(command, deadline)
+        except OSError as lost:
+            raise HarnessBroke(f"relay: lost while asked to {command} ({lost}); its log: {self.instance.log}") from lost
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line
+
+    def _receive(self, command: str, deadline: float) -> None:
+        try:
+            data = self._control.recv(65536)
+        except TimeoutError:
+            alive = self.instance.alive()
+            if alive and time.monotonic() < deadline:
+                return
+            why = f"no answer to {command} within {ANSWER_WITHIN_S:g} s" if alive else f"gone while asked to {command}"
+            raise HarnessBroke(f"relay: {why}; its log: {self.instance.log}") from None
+        if not data:
+            raise HarnessBroke(f"relay: gone while asked to {command}; its log: {self.instance.log}")
+        self._buffer += data
