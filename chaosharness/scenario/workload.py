@@ -118,27 +118,27 @@ class Workload(threading.Thread):
             if self._stopping.is_set():
                 return
             if self._sender is None:
-                self._sender = wait_for(
+                wait_for(
                     "the harness's producer to connect",
                     CONNECT_WITHIN_S,
-                    self._try_to_connect,
+                    lambda: self._stopping.is_set() or self._try_to_connect(),
                     poll_s=0.05,
                     last_seen=lambda: self._refused,
                 )
-            if self._stopping.is_set():
+            if self._stopping.is_set() or self._sender is None:
                 return
             self._operations.invoke(message.key, "workload")
             self._sender.send(message)
         while self._operations.outstanding and not self._stopping.is_set():
             self._collect_one("the last")
 
-    def _try_to_connect(self) -> Sender | None:
+    def _try_to_connect(self) -> bool:
         """The broker may be down because the harness broke it: refused is not the end."""
         try:
-            return self._connect()
+            self._sender = self._connect()
         except HarnessBroke as refused:
             self._refused = str(refused)
-            return None
+        return self._sender is not None
 
     def _collect_until(self, when: float) -> None:
         while (left := when - time.monotonic()) > 0 and not self._stopping.is_set():
