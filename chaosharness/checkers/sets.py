@@ -25,7 +25,8 @@ class Sets:
 
     attempted: Keys
     confirmed: Keys
-    """A tap saw the broker confirm them, and not return them: the confirm of a returned message takes nothing over."""
+    """A tap saw the broker confirm them, and not return them: the confirm of a returned message takes nothing over. One
+    that was returned, published again and then confirmed is confirmed."""
     delivered: Keys
     owed: Keys
     """Completed `ok`, or confirmed, or delivered."""
@@ -73,8 +74,7 @@ class Case:
 def decide(facts: Facts, hit: Hit, promise: Promise, aimed: Aimed) -> Sets:
     """All sets of one history."""
     attempted = frozenset(facts.operations)
-    returned = facts.keys(Kind.RETURNED)
-    confirmed = _keys(facts, Kind.CONFIRM, lambda seen: seen.get("ok") is True) - returned
+    confirmed = _confirmed(facts)
     delivered = facts.keys(Kind.DELIVER)
     reported_ok = _where(facts, lambda ops: "ok" in _outcomes(ops))
     owed = reported_ok | confirmed | delivered
@@ -130,6 +130,19 @@ def _tally(facts: Facts, promise: Promise, key: str) -> list[tuple[int, int]]:
 def drain_end(facts: Facts) -> Seen | None:
     """How the last drain ended."""
     return last(facts.of(*DRAIN_ENDS))
+
+
+def _confirmed(facts: Facts) -> Keys:
+    refused: set[str] = set()
+    confirmed: set[str] = set()
+    for seen in facts.of(Kind.PUBLISH, Kind.RETURNED, Kind.CONFIRM):
+        if seen.event.kind is Kind.PUBLISH:
+            refused.difference_update(seen.event.keys)
+        elif seen.event.kind is Kind.RETURNED:
+            refused.update(seen.event.keys)
+        elif seen.get("ok") is True:
+            confirmed.update(key for key in seen.event.keys if key not in refused)
+    return frozenset(confirmed)
 
 
 def _keys(facts: Facts, kind: Kind, wanted: Callable[[Seen], bool]) -> Keys:

@@ -159,12 +159,13 @@ class Workload(threading.Thread):
     def _collect(self, timeout_s: float) -> bool:
         if self._sender is None:
             return False
-        completions = self._sender.completions(timeout_s)
+        completions = list(self._sender.completions(timeout_s))
+        if self._own and any(c.outcome is Outcome.INFO for c in completions):
+            # The harness's own connection is gone: what follows needs another; nothing is sent twice.
+            self._sender.close()
+            completions += self._sender.completions(0)
+            self._sender = None
         for completion in completions:
             if completion.key in self._operations.outstanding:
                 self._operations.complete(completion)
-        lost = self._own and any(c.outcome is Outcome.INFO for c in completions)
-        if lost:  # the harness's own connection is gone: what follows needs another; nothing is sent twice
-            self._sender.close()
-            self._sender = None
         return bool(completions)

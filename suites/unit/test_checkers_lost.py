@@ -40,6 +40,14 @@ def test_a_returned_publish_that_was_reported_as_failed_is_not_owed() -> None:
     assert CRASH.judge(insert(GREEN, "gate_held", text.replace("outcome=ok", "outcome=fail"))).findings == ()
 
 
+def test_returned_and_then_published_again_is_owed() -> None:
+    once = publish("3", 3).replace("confirm k3", "returned k3 @orders.0>broker.0#7 reason=NO_ROUTE")
+    wire_again = "\n".join(
+        line for line in publish("3", 4).splitlines() if "publish k3" in line or "confirm k3" in line
+    )
+    assert lost(once + "\n" + wire_again + "\n")[0] == "lost by the broker"
+
+
 def test_lost_by_the_broker() -> None:
     assert lost(publish("3", 3))[0] == "lost by the broker"
 
