@@ -1,0 +1,144 @@
+"""Nothing is left behind, however a run ends; and what it had recorded can be read."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from leaks import Watch
+from product import ENDS_WITHIN_S, FIXTURES, PYTEST, SLOW, Started, chaosharness, flow, inner_pytest, started, twin
+
+from chaosharness.ledger.reader import read
+from chaosharness.ledger.writer import SUFFIX
+from chaosharness.model.wait import wait_for
+
+CELL = "effect-ack:crash"
+WAYS = {
+    "chaosharness": [sys.executable, "-m", "chaosharness", "run", "flows.toml", "--runs", "runs"],
+    "pytest": [*PYTEST, "flows.toml", "--chaos-runs", "runs"],
+}
+RABBITMQ = (FIXTURES / "flows" / "services.toml").read_text(encoding="utf-8").replace("../", f"{FIXTURES}/")
+
+
+def recorded(run: Path) -> int:
+    """How many events a run's ledger files have; every line of them can be read, whoever died."""
+    files = sorted(run.glob(f"scenarios/*/*{SUFFIX}"))
+    assert {file.name.removesuffix(SUFFIX) for file in files} == {"harness", "keeper", "relay"}
+    count = 0
+    for file in files:
+        events, gaps = read(file)
+        lines = file.read_bytes().splitlines(keepends=True)
+        whole = [line for line in lines if line.endswith(b"\n")]
+        assert len(events) == len(whole) - 1, gaps  # but for the header
+        assert [event.seq for event in events] == list(range(1, len(events) + 1))
+        assert all("not closed" in gap or "torn" in gap for gap in gaps), gaps
+        count += len(events)
+    return count
+
+
+def no_data(run: Path) -> None:
+    """The broker's data is gone, its log stays."""
+    assert list(run.glob("servers*/*/*.log"))
+    assert [path for path in run.glob("servers*/*/data") if path.exists()] == []
+
+
+def keeper_is_done(watch: Watch) -> None:
+    """It ends by itself, after all others, when the harness is gone."""
+    wait_for("the keeper to have ended everything", ENDS_WITHIN_S, lambda: not watch.left(), last_seen=watch.left)
+
+
+def readable(folder: Path, run: Path) -> None:
+    """The report was written, and can be read again."""
+    assert (run / "report.html").stat().st_size > 0
+    said = chaosharness(folder, "report", str(run))
+    assert said.code == 0, said
+
+
+@pytest.fixture(params=sorted(WAYS))
+def way(request: pytest.FixtureRequest) -> list[str]:
+    return WAYS[request.param]
+
+
+def interrupted(folder: Path, way: list[str], number: signal.Signals, text: str = "") -> tuple[Started, int]:
+    """Starts a slow run, signals the whole group in the middle; returns it, and its exit code."""
+    (folder / "flows.toml").write_text(text or flow(workload=SLOW), encoding="utf-8")
+    with started([*way], folder, folder / "runs") as run:
+        run.to_group(number)
+        said = run.end()
+    assert said.code is not None
+    return run, said.code
+
+
+def test_after_a_run_that_is_upheld(watch: Watch, tmp_path: Path) -> None:
+    (tmp_path / "flows.toml").write_text(flow(), encoding="utf-8")
+    said = chaosharness(tmp_path, "run", "flows.toml", "--only", f"*{CELL}*", "--runs", "runs")
+    assert said.code == 0, said
+    (run,) = (tmp_path / "runs").iterdir()
+    assert recorded(run) > 100
+    no_data(run)
+    assert watch.left() == []
+
+
+def test_after_a_run_that_is_violated(watch: Watch, tmp_path: Path) -> None:
+    (tmp_path / "flows.toml").write_text(twin(), encoding="utf-8")
+    said = inner_pytest(tmp_path, "flows.toml", "--chaos-only", "*store-deliver:cut*", "--chaos-runs", "runs")
+    assert said.code == 1, said
+    (run,) = (tmp_path / "runs").iterdir()
+    assert recorded(run) > 100
+    no_data(run)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_after_a_run_that_was_interrupted(watch: Watch, tmp_path: Path, number: signal.Signals) -> None:
+    run, code = interrupted(tmp_path, WAYS["chaosharness"], number)
+    assert code == 130
+    assert recorded(run.run) > 20
+    no_data(run.run)
+    readable(tmp_path, run.run)
+    assert '"interrupted": true' in (run.run / "run.json").read_text()
+
+
+def test_after_a_pytest_that_was_interrupted(watch: Watch, tmp_path: Path) -> None:
+    run, code = interrupted(tmp_path, WAYS["pytest"], signal.SIGINT)
+    assert code == pytest.ExitCode.INTERRUPTED
+    assert recorded(run.run) > 20
+    no_data(run.run)
+    readable(tmp_path, run.run)
+
+
+def test_after_a_pytest_that_was_terminated(watch: Watch, tmp_path: Path) -> None:
+    run, code = interrupted(tmp_path, WAYS["pytest"], signal.SIGTERM)
+    assert code == -signal.SIGTERM
+    keeper_is_done(watch)
+    assert recorded(run.run) > 20
+    no_data(run.run)
+
+
+def test_after_a_kill(watch: Watch, tmp_path: Path, way: list[str]) -> None:
+    """The keeper alone is left, and ends all others and itself."""
+    run, code = interrupted(tmp_path, way, signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    keeper_is_done(watch)
+    assert recorded(run.run) > 20
+    no_data(run.run)
+
+
+def test_after_a_kill_with_rabbitmq(watch: Watch, tmp_path: Path) -> None:
+    """Whose processes are many: epmd, the Erlang machine and its helpers."""
+    slow = RABBITMQ.replace("[flow.payment.workload]", f"[flow.payment.workload]\n{SLOW}")
+    run, code = interrupted(tmp_path, [*WAYS["pytest"], "--chaos-only", f"payment[{CELL}]"], signal.SIGKILL, slow)
+    assert code == -signal.SIGKILL
+    keeper_is_done(watch)
+    assert recorded(run.run) > 20
+    no_data(run.run)
+
+
+def test_after_an_interrupt_with_rabbitmq(watch: Watch, tmp_path: Path) -> None:
+    slow = RABBITMQ.replace("[flow.payment.workload]", f"[flow.payment.workload]\n{SLOW}")
+    run, code = interrupted(tmp_path, [*WAYS["chaosharness"], "--only", f"payment[{CELL}]"], signal.SIGINT, slow)
+    assert code == 130
+    assert recorded(run.run) > 20
+    no_data(run.run)
+    readable(tmp_path, run.run)
