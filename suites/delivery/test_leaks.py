@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,14 @@ WAYS = {
     "pytest": [*PYTEST, "flows.toml", "--chaos-runs", "runs"],
 }
 RABBITMQ = (FIXTURES / "flows" / "services.toml").read_text(encoding="utf-8").replace("../", f"{FIXTURES}/")
+
+
+@pytest.fixture
+def watch() -> Iterator[Watch]:
+    """Fails the test, not only the session, if anything outlives it."""
+    watch = Watch()
+    yield watch
+    assert watch.end() == []
 
 
 def recorded(run: Path) -> int:
