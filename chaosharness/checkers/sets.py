@@ -28,8 +28,11 @@ class Sets:
     """A tap saw the broker confirm them, and not return them: the confirm of a returned message takes nothing over. One
     that was returned, published again and then confirmed is confirmed."""
     delivered: Keys
+    taken: Keys
+    """Settled by a consumer, or by being handed over. A delivery alone obliges nobody: a broker may hand over what it
+    has not stored yet, and a publish that it never confirmed is its producer's to repeat."""
     owed: Keys
-    """Completed `ok`, or confirmed, or delivered."""
+    """Completed `ok`, or confirmed, or taken."""
     held: Keys
     """The consumer's durable position still yields them."""
     short: Keys
@@ -77,7 +80,10 @@ def decide(facts: Facts, hit: Hit, promise: Promise, aimed: Aimed) -> Sets:
     confirmed = _confirmed(facts)
     delivered = facts.keys(Kind.DELIVER)
     reported_ok = _where(facts, lambda ops: "ok" in _outcomes(ops))
-    owed = reported_ok | confirmed | delivered
+    taken = _keys(facts, Kind.DELIVER, lambda seen: seen.get("settled") is True) | _keys(
+        facts, Kind.SETTLE, lambda seen: seen.settles
+    )
+    owed = reported_ok | confirmed | (taken & delivered)
     held = facts.keys(Kind.YIELDS)
     parked = facts.keys(Kind.PARKED)
     short = frozenset(key for key in owed if shortfall(facts, promise, key) > 0)
@@ -89,6 +95,7 @@ def decide(facts: Facts, hit: Hit, promise: Promise, aimed: Aimed) -> Sets:
         attempted=attempted,
         confirmed=confirmed,
         delivered=delivered,
+        taken=taken,
         owed=owed,
         held=held,
         short=short,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,9 +11,10 @@ from chaosharness.model.address import BROKER, HARNESS, LinkId
 from chaosharness.model.errors import TimedOut
 from chaosharness.model.event import Event, Kind
 from chaosharness.model.flow import Service
-from chaosharness.model.gate import Gate
+from chaosharness.model.gate import Action, Gate
 from chaosharness.model.plan import Plan
 from chaosharness.model.wait import wait_for
+from chaosharness.model.window import Actor
 from chaosharness.ports.launch import Evidence
 from chaosharness.ports.plugin import Fault, Held, Message, Outcome, Release, Target
 from chaosharness.scenario.evidence import as_data
@@ -26,6 +28,8 @@ GATE = "aim"
 IDLE_S = 0.5
 """So long nothing may have happened before the broker is asked whether it is worth waiting for the gate."""
 REPUBLISHED_WITHIN_S = 5.0
+COMPLETED_WITHIN_S = 2.0
+"""Well within the time that a gate may hold."""
 
 
 @dataclass(slots=True)
@@ -100,6 +104,8 @@ class Breaking:
     def inject(self, fired: Event, workload: Workload) -> None:
         """Injects with the message in hand, lets go as the fault says, heals."""
         ticket = GateTicket(fired, self.observer, self.wiring.rig.relay.release)
+        if self.plan.actor is Actor.CONSUMER and self.plan.action is Action.HOLD:
+            self._await_completed()
         for step in self.plan.steps:
             fault = self.wiring.rig.registry.fault(step.fault)
             target = self._target(ticket)
@@ -114,6 +120,15 @@ class Breaking:
             healed = injection.healed or Evidence(False, "the fault says nothing of its heal")
             data = {"fault": fault.id, "ok": healed.ok, "evidence": as_data(healed)}
             self.ledger.append(Kind.FAULT_HEALED, [self.target], link=str(target.link.id), data=data)
+
+    def _await_completed(self) -> None:
+        """The broker surely has what its producer knows it has: what is not stored yet it may hand over, and lose."""
+        with contextlib.suppress(TimedOut):
+            self.observer.wait(
+                f"the publish of {self.target} to complete",
+                COMPLETED_WITHIN_S,
+                lambda: self.target in self.observer.completed or self.observer.gates[GATE].kind is not Kind.GATE_HELD,
+            )
 
     def _let_go(self, ticket: GateTicket, fault: Fault, evidence: Evidence) -> None:
         """A message whose fault has no evidence goes on: the scenario is unproven, and should end soon."""

@@ -33,7 +33,9 @@ class Observer:
         """connection → whose end of file came first"""
         self.opened_ns: dict[int, int] = {}
         self.invoked: set[str] = set()
+        self.completed: set[str] = set()
         self.owed: set[str] = set()
+        """As the checkers have it: completed ok, confirmed, or settled by a consumer."""
         self.effects: defaultdict[str, int] = defaultdict(int)
         self.requests: dict[tuple[str, int], str] = {}
         """(link, connection) → key of the request that is being handled"""
@@ -101,12 +103,17 @@ class Observer:
                 self.gates[str(event.data["gate"])] = event
             case Kind.INVOKE:
                 self.invoked.update(event.keys)
-            case Kind.COMPLETE if event.data.get("outcome") == "ok":
-                self.owed.update(event.keys)
+            case Kind.COMPLETE:
+                self.completed.update(event.keys)
+                if event.data.get("outcome") == "ok":
+                    self.owed.update(event.keys)
             case Kind.CONFIRM if event.data.get("ok"):
                 self.owed.update(event.keys)
-            case Kind.DELIVER:
+            case Kind.SETTLE if not discarded and not event.data.get("requeue"):
                 self.owed.update(event.keys)
+            case Kind.DELIVER:
+                if event.data.get("settled"):
+                    self.owed.update(event.keys)
                 if not discarded:
                     for key in event.keys:
                         self.delivered[key].append((link, conn))

@@ -93,7 +93,11 @@ def test_indeterminate_then_seen() -> None:
     unseen = CRASH.judge(insert(GREEN, "gate_held", unknown))
     assert (unseen.verdict, unseen.findings, unseen.counts["recovered"]) == (Verdict.UPHELD, (), 0)
     delivered = CRASH.judge(insert(GREEN, "gate_held", unknown + deliver("3")))
-    assert (delivered.verdict, kinds(delivered)) == (Verdict.VIOLATED, ["lost"])
+    assert (delivered.verdict, delivered.findings) == (Verdict.UPHELD, ())
+    taken = CRASH.judge(insert(GREEN, "gate_held", unknown + deliver("3") + "\n" + settle("3")))
+    assert (taken.verdict, kinds(taken)) == (Verdict.VIOLATED, ["lost"])
+    auto = deliver("3").replace("settled=false", "settled=true")
+    assert kinds(CRASH.judge(insert(GREEN, "gate_held", unknown + auto))) == ["lost"]
 
 
 def test_stuck() -> None:
