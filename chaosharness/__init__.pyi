@@ -19,3 +19,4 @@ from chaosharness.api import workload as workload
 from chaosharness.pytest_plugin.decorator import every_window as every_window
 
 __version__: str
+_FROM_API: tuple[str, ...]

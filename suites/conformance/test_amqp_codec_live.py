@@ -9,7 +9,8 @@ from typing import Any
 import pika
 import pika.exceptions
 import pytest
-from rabbitmq_rig import Relay, Rig, as_it_is, key, keys, running
+from publishing import collect
+from rabbitmq_rig import SOON_S, Relay, Rig, as_it_is, key, keys, running
 
 from chaosharness.brokers.rabbitmq import RabbitMQBroker
 from chaosharness.model.event import Kind
@@ -22,7 +23,6 @@ from chaosharness.taps.amqp import AmqpCodec
 
 SOURCE = Source("rabbitmq", "orders")
 OPTIONS = CodecOptions("orders")
-SOON_S = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +63,7 @@ def publish_all(relay: Relay, namespace: Namespace, messages: list[Message]) -> 
     try:
         for message in messages:
             producer.send(message)
-        done: list[Completion] = []
-        wait_for("all completions", SOON_S, lambda: done.extend(producer.completions(1)) or len(done) == len(messages))
-        return done
+        return collect(producer, len(messages))
     finally:
         producer.close()
 

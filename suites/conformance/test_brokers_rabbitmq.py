@@ -12,7 +12,8 @@ from typing import Any
 
 import pika
 import pytest
-from rabbitmq_rig import NONCE, Relay, Rig, key, keys, running
+from publishing import collect, outcomes
+from rabbitmq_rig import NONCE, SOON_S, Relay, Rig, key, keys, running
 
 from chaosharness.brokers.rabbitmq import RabbitMQBroker
 from chaosharness.brokers.rabbitmq_producer import RabbitMQProducer
@@ -28,7 +29,6 @@ from chaosharness.ports.wire import CodecOptions, Unit
 from chaosharness.taps.amqp import AmqpCodec
 
 BROKER = RabbitMQBroker()
-SOON_S = 30.0
 FIND = KeyFinder(NONCE).find
 
 
@@ -71,22 +71,11 @@ def producing(address: Address, namespace: Namespace, source: Source = PLAIN) ->
     assert threading.active_count() == before
 
 
-def collect(producer: RabbitMQProducer, count: int) -> dict[str, Completion]:
-    done: dict[str, Completion] = {}
-
-    def look() -> bool:
-        done.update({completion.key: completion for completion in producer.completions(0.5)})
-        return len(done) >= count
-
-    wait_for(f"{count} completions", SOON_S, look, last_seen=lambda: len(done))
-    return done
-
-
 def fill(rig: Rig, namespace: Namespace, source: Source, count: int) -> None:
     with producing(rig.amqp, namespace, source) as producer:
         for each in keys(count):
             producer.send(Message(each, b"{}"))
-        assert {completion.outcome for completion in collect(producer, count).values()} == {Outcome.OK}
+        assert set(outcomes(collect(producer, count)).values()) == {Outcome.OK}
 
 
 def held(rig: Rig, namespace: Namespace, source: Source, expected: Held, seen_at: tuple[str, ...] = ()) -> None:
@@ -145,9 +134,9 @@ def test_two_hundred_messages_with_ten_in_flight(rig: Rig, namespace: Namespace)
     with producing(rig.amqp, namespace) as producer:
         assert producer.completions(SOON_S) == []  # nothing is under way: nothing is waited for
         for number, each in enumerate(keys(200)):
-            wait_for("room", SOON_S, lambda n=number: done.extend(producer.completions(0)) or n - len(done) < 10)
+            done += collect(producer, number - 9 - len(done))
             producer.send(Message(each, each.encode(), {"a": "b"}, {"content_type": "text/plain"}))
-        wait_for("the rest", SOON_S, lambda: done.extend(producer.completions(0.5)) or len(done) == 200)
+        done += collect(producer, 200 - len(done))
     assert sorted(done, key=lambda each: each.key) == [Completion(each, Outcome.OK) for each in keys(200)]
     held(rig, namespace, PLAIN, Held(200, 0))
 
@@ -158,20 +147,20 @@ def test_what_no_queue_takes_has_failed(rig: Rig, namespace: Namespace) -> None:
         own.queue_delete("orders")
         for each in keys(5):
             producer.send(Message(each, b"the same", properties={"timestamp": 1700000000}))
-        assert set(collect(producer, 5).values()) == {
-            Completion(k, Outcome.FAIL, "returned: NO_ROUTE") for k in keys(5)
-        }
+        refused = {Completion(each, Outcome.FAIL, "returned: NO_ROUTE") for each in keys(5)}
+        assert set(collect(producer, 5)) == refused
 
 
 def test_what_the_broker_nacks_has_failed(rig: Rig, namespace: Namespace) -> None:
     full = source(arguments={"x-max-length": 2, "x-overflow": "reject-publish"})
     BROKER.declare(rig.instance, namespace, full)
     with producing(rig.amqp, namespace, full) as producer:
-        outcomes = []
+        done: list[Completion] = []
         for each in keys(4):
             producer.send(Message(each, b"{}"))
-            outcomes.append(collect(producer, 1)[each].outcome)
-    assert outcomes == [Outcome.OK, Outcome.OK, Outcome.FAIL, Outcome.FAIL]
+            done += collect(producer, 1)
+    ends = (Outcome.OK, Outcome.OK, Outcome.FAIL, Outcome.FAIL)
+    assert outcomes(done) == dict(zip(keys(4), ends, strict=True))
 
 
 def test_a_message_that_cannot_be_encoded_has_failed_alone(rig: Rig, namespace: Namespace) -> None:
@@ -180,8 +169,8 @@ def test_a_message_that_cannot_be_encoded_has_failed_alone(rig: Rig, namespace: 
         producer.send(Message(key(1), b"{}", properties={"no_such": 1}))
         producer.send(Message(key(2), b"{}", properties={"message_id": 17}))
         producer.send(Message(key(3), b"{}"))
-        done = collect(producer, 3)
-    assert [done[key(n)].outcome for n in (1, 2, 3)] == [Outcome.FAIL, Outcome.FAIL, Outcome.OK]
+        done = outcomes(collect(producer, 3))
+    assert done == {key(1): Outcome.FAIL, key(2): Outcome.FAIL, key(3): Outcome.OK}
 
 
 def test_a_lost_connection_leaves_doubt_and_the_next_send_connects_again(rig: Rig, namespace: Namespace) -> None:
@@ -196,7 +185,7 @@ def test_a_lost_connection_leaves_doubt_and_the_next_send_connects_again(rig: Ri
         producing(relay.address, namespace) as producer,
     ):
         producer.send(Message(key(0), b"{}"))
-        assert collect(producer, 1)[key(0)].outcome is Outcome.OK
+        assert outcomes(collect(producer, 1)) == {key(0): Outcome.OK}
         swallow.set()
         producer.send(Message(key(1), b"{}"))
         producer.send(Message(key(5), b"{}"))
@@ -207,7 +196,7 @@ def test_a_lost_connection_leaves_doubt_and_the_next_send_connects_again(rig: Ri
         assert lost[0].detail.startswith("connection lost: ")
         swallow.clear()
         producer.send(Message(key(2), b"{}"))
-        assert collect(producer, 1)[key(2)].outcome is Outcome.OK
+        assert outcomes(collect(producer, 1)) == {key(2): Outcome.OK}
     assert BROKER.yields(rig.instance, namespace, PLAIN, (), FIND) == {"orders": (key(0), key(2))}
 
 

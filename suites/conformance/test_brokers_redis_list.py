@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from publishing import collect
 from redis_bench import NONCE, Tap, running
 
 from chaosharness.brokers.redis_list import ListProducer, RedisListBroker
@@ -126,17 +127,6 @@ def producer(instance: Instance, namespace: Namespace) -> Iterator[ListProducer]
     producer = BROKER.producer(instance.nodes["redis"], namespace, SOURCE)
     yield producer
     producer.close()
-
-
-def collect(producer: ListProducer, count: int) -> list[Completion]:
-    found: list[Completion] = []
-
-    def all_there() -> bool:
-        found.extend(producer.completions(0.05))
-        return len(found) >= count
-
-    wait_for(f"{count} completions", 10, all_there, last_seen=lambda: found)
-    return found
 
 
 def test_each_publish_completes_once(producer: ListProducer, client: redis.Redis) -> None:

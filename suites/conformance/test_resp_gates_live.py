@@ -58,7 +58,7 @@ class Bench:
         with self.client(self.server.nodes["redis"]) as direct:
             direct.lpush("jobs", *KEYS)
 
-    def list(self, name: str) -> list[str]:
+    def items(self, name: str) -> list[str]:
         with self.client(self.server.nodes["redis"]) as direct:
             return [body.decode() for body in direct.lrange(name, 0, -1)]
 
@@ -105,13 +105,13 @@ def consume(client: redis.Redis) -> list[str]:
 def test_a_lost_publish_is_not_in_the_list(bench: Bench) -> None:
     bench.arm(Point.PUBLISH, Action.CUT)
     publish(bench)
-    assert bench.list("jobs") == KEYS[3::-1]
+    assert bench.items("jobs") == KEYS[3::-1]
 
 
 def test_a_lost_confirm_leaves_the_message_in_the_list(bench: Bench) -> None:
     bench.arm(Point.CONFIRM, Action.CUT)
     publish(bench)
-    assert bench.list("jobs") == KEYS[4::-1]
+    assert bench.items("jobs") == KEYS[4::-1]
     assert [event.key for event in bench.events(Kind.GATE_CUT)] == [AIMED]
 
 
@@ -121,7 +121,7 @@ def test_a_lost_transaction_leaves_nothing(bench: Bench) -> None:
         pipe.lpush("jobs", KEYS[3]).lpush("jobs", AIMED)
         with pytest.raises(redis.ConnectionError):
             pipe.execute()
-    assert bench.list("jobs") == []
+    assert bench.items("jobs") == []
 
 
 def test_a_lost_delivery_of_a_move_stays_in_the_processing_list(bench: Bench) -> None:
@@ -129,8 +129,8 @@ def test_a_lost_delivery_of_a_move_stays_in_the_processing_list(bench: Bench) ->
     bench.arm(Point.DELIVER, Action.CUT)
     with bench.client(bench.tap) as client:
         assert consume(client) == KEYS[:4]
-    assert bench.list("mine") == [AIMED]
-    assert bench.list("jobs") == KEYS[:4:-1]
+    assert bench.items("mine") == [AIMED]
+    assert bench.items("jobs") == KEYS[:4:-1]
 
 
 def test_a_lost_delivery_of_a_pop_is_lost(bench: Bench) -> None:
@@ -141,7 +141,7 @@ def test_a_lost_delivery_of_a_pop_is_lost(bench: Bench) -> None:
             assert client.brpop("jobs", 1)[1] == key.encode()
         with pytest.raises(redis.ConnectionError):
             client.brpop("jobs", 1)
-    assert bench.list("jobs") == KEYS[:4:-1]
+    assert bench.items("jobs") == KEYS[:4:-1]
 
 
 def test_a_lost_removal_leaves_the_message_in_the_processing_list(bench: Bench) -> None:
@@ -149,7 +149,7 @@ def test_a_lost_removal_leaves_the_message_in_the_processing_list(bench: Bench) 
     bench.arm(Point.SETTLE, Action.CUT)
     with bench.client(bench.tap) as client:
         assert consume(client) == KEYS[:5]
-    assert bench.list("mine") == [AIMED]
+    assert bench.items("mine") == [AIMED]
 
 
 @pytest.mark.parametrize("point", [Point.DELIVER, Point.SETTLE])
@@ -174,7 +174,7 @@ def test_a_redis_killed_while_the_delivery_is_held_still_has_the_message(bench: 
         SERVER.wait_ready(bench.server)
         consumer.join(10)
     assert done == KEYS[:4]
-    assert bench.list("mine") == [AIMED]
-    assert bench.list("jobs") == KEYS[:4:-1]
+    assert bench.items("mine") == [AIMED]
+    assert bench.items("jobs") == KEYS[:4:-1]
     (released,) = bench.events(Kind.GATE_RELEASED)
     assert (released.data["forwarded"], released.data["why"]) == (False, "connection gone")

@@ -56,32 +56,36 @@ class Port(Protocol):
     def close(self) -> None: ...
 
 
-class Good:
+class Attributes:
     name = "good"
     action = Action.HOLD
     open = True
 
-    def send(self, key: str, body: bytes, again: bool = False, more: int = 1) -> None: ...
 
+class Closes(Attributes):
     def close(self, *, now: bool = False) -> None: ...
 
 
-class Generous(Good):
+class Good(Closes):
+    def send(self, key: str, body: bytes, again: bool = False, more: int = 1) -> None: ...
+
+
+class Generous(Attributes):
     def send(self, *args: Any, **named: Any) -> None: ...
 
     @staticmethod
     def close(*args: Any) -> None: ...
 
 
-class Swapped(Good):
+class Swapped(Closes):
     def send(self, body: bytes, key: str, again: bool = False) -> None: ...
 
 
-class Unnamed(Good):
+class Unnamed(Closes):
     def send(self, key: str, body: bytes, again: bool = False, /) -> None: ...
 
 
-class Strict(Good):
+class Strict(Attributes):
     def send(self, key: str, body: bytes, again: bool) -> None: ...
 
     def close(self, when: int) -> None: ...

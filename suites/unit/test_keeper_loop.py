@@ -31,7 +31,7 @@ def test_timers_run_in_the_order_of_their_time(loop: Loop) -> None:
 
 
 def test_two_long_operations_take_turns(loop: Loop) -> None:
-    seen: list[str] = []
+    seen: list[object] = []
 
     def steps(name: str) -> Steps[str]:
         for number in range(2):
@@ -39,8 +39,12 @@ def test_two_long_operations_take_turns(loop: Loop) -> None:
             yield 0.0
         return name
 
+    def last(result: object) -> None:
+        seen.append(result)
+        loop.stop()
+
     loop.start(steps("a"), seen.append)
-    loop.start(steps("b"), lambda result: (seen.append(str(result)), loop.stop()))
+    loop.start(steps("b"), last)
     loop.run()
     assert seen == ["a0", "b0", "a1", "b1", "a", "b"]
 
@@ -52,7 +56,11 @@ def test_what_an_operation_raises_is_its_result(loop: Loop) -> None:
         yield 0.0
         raise ValueError("no")
 
-    loop.start(steps(), lambda result: (seen.append(result), loop.stop()))
+    def last(result: object) -> None:
+        seen.append(result)
+        loop.stop()
+
+    loop.start(steps(), last)
     loop.run()
     assert [repr(result) for result in seen] == ["ValueError('no')"]
 

@@ -30,7 +30,10 @@ def test_a_key_is_found_anywhere_in_properties_and_headers(properties: dict[str,
 def test_a_declared_place_is_the_only_place() -> None:
     for place in ("header:X-Order", "property:message_id", "body:json:$.order.id"):
         wire = Wire(place=place)
-        here = {"header:X-Order": {"headers": {"x-order": key(1)}}, "property:message_id": {"message_id": key(1)}}
+        here: dict[str, dict[str, Any]] = {
+            "header:X-Order": {"headers": {"x-order": key(1)}},
+            "property:message_id": {"message_id": key(1)},
+        }
         text = '{"order": {"id": "kabcd-000001"}, "x": "kabcd-000002"}' if place.startswith("body") else key(2)
         found = wire.client(f(Confirm.Select()), publish(text, **here.get(place, {})))
         assert brief(found) == [("publish", (key(1),))]

@@ -60,7 +60,11 @@ def test_choices_that_nobody_wrote_down_are_said_once_per_connection() -> None:
 
 @pytest.mark.parametrize("mode", [1, 2, None])
 def test_delivery_mode_is_found_behind_whatever_stands_before_it(mode: int | None) -> None:
-    more = {"content_type": "application/json", "content_encoding": "utf-8", "headers": {"a": "b", "n": {"x": 1}}}
+    more: dict[str, Any] = {
+        "content_type": "application/json",
+        "content_encoding": "utf-8",
+        "headers": {"a": "b", "n": {"x": 1}},
+    }
     seen_ = Wire().client(f(Confirm.Select()), publish(key(1), delivery_mode=mode, **more))
     assert seen_[0].data["persistent"] is (mode == 2)
 
