@@ -97,14 +97,14 @@ class Workload(threading.Thread):
             self._send_all(self._parts[0])
             self.first_done.set()
             self._go_on.wait()
+            self._part_with_connection()  # the fault may have cut it while it was idle
             self._send_all(self._parts[1])
         except ChaosError as broke:
             self.broke = broke
         except Exception as broke:
             self.broke = HarnessBroke(f"the workload failed: {broke!r}")
         finally:
-            if self._sender and self._own:
-                self._sender.close()
+            self._part_with_connection()
             self.first_done.set()
             self.done.set()
 
@@ -157,15 +157,23 @@ class Workload(threading.Thread):
                 return
 
     def _collect(self, timeout_s: float) -> bool:
+        """Takes what has completed, waiting up to `timeout_s` for the first."""
         if self._sender is None:
             return False
-        completions = list(self._sender.completions(timeout_s))
-        if self._own and any(c.outcome is Outcome.INFO for c in completions):
-            # The harness's own connection is gone: what follows needs another; nothing is sent twice.
-            self._sender.close()
-            completions += self._sender.completions(0)
-            self._sender = None
+        completions = self._sender.completions(timeout_s)
+        self._take(completions)
+        if any(completion.outcome is Outcome.INFO for completion in completions):
+            self._part_with_connection()  # it is gone: what follows needs another; nothing is sent twice
+        return bool(completions)
+
+    def _take(self, completions: Sequence[Completion]) -> None:
         for completion in completions:
             if completion.key in self._operations.outstanding:
                 self._operations.complete(completion)
-        return bool(completions)
+
+    def _part_with_connection(self) -> None:
+        """Closes the harness's own connection, if there is one; the next message makes another."""
+        if self._sender is not None and self._own:
+            sender, self._sender = self._sender, None
+            sender.close()
+            self._take(sender.completions(0))
