@@ -118,6 +118,7 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
             Waiver("effect-ack:crash", "late", 2, "accepted"),
             Waiver("*:slow", "lost", 1, "accepted too"),
         ),
+        counts={"charge": 2, "mail": 1},
     )
     assert payment.consumer is not None
     assert payment.consumer is orders.consumer
