@@ -172,10 +172,12 @@ class Scenario:
             self.wiring.launch(self.consumer, replica, self.folder)
         if self.flow.producer:
             self.producer = ProducerUnderTest.launch(self.flow, self.wiring, self.folder)
+        if not self.producer:
+            self.workload.start()
         problem = await_ready(self.observer, self.wiring, self.consumer, self.ledger)
         if problem is None and self.producer:
             problem = self.producer.await_ready(self.observer)
-        look_for_bypasses(self.wiring.instances, self.wiring.direct, self.ledger)
+            self.workload.start()
         if problem:
             self.notes.append(problem)
             self.ledger.append(Kind.NOTE, data={"text": problem})
@@ -184,7 +186,8 @@ class Scenario:
     def _publish_and_break(self) -> None:
         self.ledger.append(Kind.KEPT_BACK, data={"count": self.plan.kept_back})
         with self.phase("publish"):
-            self.workload.start()
+            self.workload.begin()
+            look_for_bypasses(self.wiring.instances, self.wiring.direct, self.ledger)
             fired = self.breaking.await_gate(self.workload)
         with self.phase("fault"):
             if fired:

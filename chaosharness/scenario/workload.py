@@ -75,11 +75,16 @@ class Workload(threading.Thread):
         self._own = own
         self._sender: Sender | None = None
         self._refused = "not tried"
+        self._begin = threading.Event()
         self._go_on = threading.Event()
         self._stopping = threading.Event()
         self.first_done = threading.Event()
         self.done = threading.Event()
         self.broke: ChaosError | None = None
+
+    def begin(self) -> None:
+        """The systems under test are ready: send the first part."""
+        self._begin.set()
 
     def go_on(self) -> None:
         """The fault has healed: send what was kept back."""
@@ -88,12 +93,16 @@ class Workload(threading.Thread):
     def stop(self) -> None:
         """Sends nothing more; returns when the thread has ended."""
         self._stopping.set()
+        self._begin.set()
         self._go_on.set()
         if self.ident is not None:
             self.join()
 
     def run(self) -> None:
         try:
+            if self._own:  # connected while the systems under test are still starting
+                self._connected()
+            self._begin.wait()
             self._send_all(self._parts[0])
             self.first_done.set()
             self._go_on.wait()
@@ -117,20 +126,25 @@ class Workload(threading.Thread):
                 self._collect_one(message.key)
             if self._stopping.is_set():
                 return
-            if self._sender is None:
-                wait_for(
-                    "the harness's producer to connect",
-                    CONNECT_WITHIN_S,
-                    lambda: self._stopping.is_set() or self._try_to_connect(),
-                    poll_s=0.05,
-                    last_seen=lambda: self._refused,
-                )
-            if self._stopping.is_set() or self._sender is None:
+            sender = self._connected()
+            if sender is None:
                 return
             self._operations.invoke(message.key, "workload")
-            self._sender.send(message)
+            sender.send(message)
         while self._operations.outstanding and not self._stopping.is_set():
             self._collect_one("the last")
+
+    def _connected(self) -> Sender | None:
+        """The sender, connected anew where there is none; None when it is time to stop."""
+        if self._sender is None:
+            wait_for(
+                "the harness's producer to connect",
+                CONNECT_WITHIN_S,
+                lambda: self._stopping.is_set() or self._try_to_connect(),
+                poll_s=0.05,
+                last_seen=lambda: self._refused,
+            )
+        return None if self._stopping.is_set() else self._sender
 
     def _try_to_connect(self) -> bool:
         """The broker may be down because the harness broke it: refused is not the end."""
