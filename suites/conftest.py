@@ -1,6 +1,6 @@
 """What holds for every suite: nothing outlives the session, and commands are this environment's.
 
-Also fixtures that many tests against real processes want; a file that needs more of one has its own of the same name.
+Also the fixtures that tests of several files want against real processes.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pytest
 from leaks import Watch
 
 from chaosharness.keeper.client import KeeperClient
+from chaosharness.links.toxiproxy_api import Toxiproxies
 from chaosharness.ports.launch import Instance
 from chaosharness.servers.local import LocalLauncher
 from chaosharness.servers.toxiproxy import Toxiproxy
@@ -55,3 +56,11 @@ def launcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalLauncher
 def toxiproxy_server(launcher: LocalLauncher, tmp_path_factory: pytest.TempPathFactory) -> Instance:
     """A Toxiproxy for a module's links."""
     return Toxiproxy().start(launcher, tmp_path_factory.mktemp("toxiproxy"))
+
+
+@pytest.fixture
+def toxiproxies(toxiproxy_server: Instance) -> Iterator[Toxiproxies]:
+    """What speaks to it; a test's links are gone after the test."""
+    with Toxiproxies(toxiproxy_server.nodes["api"]) as found:
+        yield found
+        found.remove_all()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,12 +14,6 @@ from chaosharness.keeper.client import KeeperClient
 from chaosharness.model.errors import BadInput, HarnessBroke
 from chaosharness.model.wait import wait_for
 from chaosharness.ports.launch import Signal
-
-
-@pytest.fixture
-def keeper(tmp_path: Path) -> Iterator[KeeperClient]:
-    with KeeperClient.start(tmp_path / "keeper") as client:
-        yield client
 
 
 def run(keeper: KeeperClient, tmp_path: Path, *argv: str) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,6 @@ from chaosharness.model.errors import HarnessBroke
 from chaosharness.model.event import Kind
 from chaosharness.model.wait import wait_for
 from chaosharness.ports.launch import Scope, Signal
-
-
-@pytest.fixture
-def keeper(tmp_path: Path) -> Iterator[KeeperClient]:
-    with KeeperClient.start(tmp_path / "keeper") as client:
-        yield client
 
 
 def folder(tmp_path: Path, name: str) -> Path:

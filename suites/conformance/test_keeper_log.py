@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pytest
 from keeper_rig import SOON_S, logged, python, shell, wait_logged
 
 from chaosharness.keeper.client import KeeperClient
 from chaosharness.keeper.linelog import LINE_BYTES
 from chaosharness.model.wait import wait_for
 from chaosharness.ports.launch import Recipe, Signal
-
-
-@pytest.fixture
-def keeper(tmp_path: Path) -> Iterator[KeeperClient]:
-    with KeeperClient.start(tmp_path / "keeper") as client:
-        yield client
 
 
 def ran(keeper: KeeperClient, recipe: Recipe) -> list[str]:

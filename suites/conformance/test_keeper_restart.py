@@ -5,21 +5,13 @@ from __future__ import annotations
 import itertools
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from keeper_rig import SOON_S, logged, recipe, shell, wait_gone, wait_logged
 
 from chaosharness.keeper.client import KeeperClient
 from chaosharness.model.wait import wait_for
 from chaosharness.ports.launch import Signal
-
-
-@pytest.fixture
-def keeper(tmp_path: Path) -> Iterator[KeeperClient]:
-    with KeeperClient.start(tmp_path / "keeper") as client:
-        yield client
 
 
 def wait_incarnation(keeper: KeeperClient, name: str, number: int) -> int:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import select
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from keeper_rig import SOON_S, close, comm, lives, parent, python, recipe, shell, wait_gone, wait_logged
 
 from chaosharness.keeper import tree
@@ -18,12 +16,6 @@ from chaosharness.ports.launch import Scope, Signal
 
 SCATTERED = "setsid sleep 1000 & (setsid sh -c 'sleep 1000; :' &); sleep 1000 & echo up; wait"
 """A child in another session, a double fork in another session with a child of its own, a plain child."""
-
-
-@pytest.fixture
-def keeper(tmp_path: Path) -> Iterator[KeeperClient]:
-    with KeeperClient.start(tmp_path / "keeper") as client:
-        yield client
 
 
 def wait_pids(keeper: KeeperClient, name: str, names: list[str]) -> dict[str, list[int]]:

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import pytest
 from keeper_rig import SOON_S, python, wait_logged
 
 from chaosharness.keeper.client import KeeperClient
 from chaosharness.model.address import Address
 from chaosharness.model.wait import wait_for
 from chaosharness.ports.launch import Recipe
-
-
-@pytest.fixture
-def keeper(tmp_path: Path) -> Iterator[KeeperClient]:
-    with KeeperClient.start(tmp_path / "keeper") as client:
-        yield client
 
 
 def client_of(folder: Path, host: str, port: int, family: str = "AF_INET") -> Recipe:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -12,7 +13,6 @@ from typing import Any
 import pytest
 from links_peers import Upstream, closed, passes, stuff, swallowed
 
-from chaosharness.keeper.client import KeeperClient
 from chaosharness.links import link as link_module
 from chaosharness.links.library import Refused, Unanswered
 from chaosharness.links.link import Link
@@ -42,24 +42,10 @@ class Bench:
         return self.toxiproxies.link(LinkId("payment", next(self.numbers), "broker"), listen, self.upstream.address)
 
 
-@pytest.fixture(scope="module")
-def launcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalLauncher]:
-    with KeeperClient.start(tmp_path_factory.mktemp("keeper")) as keeper:
-        yield LocalLauncher(keeper)
-
-
-@pytest.fixture(scope="module")
-def server(launcher: LocalLauncher, tmp_path_factory: pytest.TempPathFactory) -> Instance:
-    return Toxiproxy().start(launcher, tmp_path_factory.mktemp("toxiproxy"))
-
-
 @pytest.fixture
-def bench(launcher: LocalLauncher, server: Instance) -> Iterator[Bench]:
-    upstream = Upstream()
-    with Toxiproxies(server.nodes["api"]) as toxiproxies:
-        yield Bench(launcher, server, toxiproxies, upstream, count())
-        toxiproxies.remove_all()
-    upstream.close()
+def bench(launcher: LocalLauncher, toxiproxy_server: Instance, toxiproxies: Toxiproxies) -> Iterator[Bench]:
+    with closing(Upstream()) as upstream:
+        yield Bench(launcher, toxiproxy_server, toxiproxies, upstream, count())
 
 
 def test_bytes_pass_both_ways(bench: Bench) -> None:

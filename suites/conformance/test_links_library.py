@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,6 @@ from links_peers import Upstream, passes
 from toxiproxy.api import APIConsumer
 from toxiproxy.exceptions import InvalidToxic
 
-from chaosharness.keeper.client import KeeperClient
 from chaosharness.links.library import Consumer, Refused
 from chaosharness.links.toxiproxy_api import Toxiproxies
 from chaosharness.model.address import Address, LinkId
@@ -30,52 +30,33 @@ ID = LinkId("payment", 0, "broker")
 ANYWHERE = Address("127.0.0.1", 0)
 
 
-@pytest.fixture(scope="module")
-def launcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalLauncher]:
-    with KeeperClient.start(tmp_path_factory.mktemp("keeper")) as keeper:
-        yield LocalLauncher(keeper)
-
-
-@pytest.fixture(scope="module")
-def server(launcher: LocalLauncher, tmp_path_factory: pytest.TempPathFactory) -> Instance:
-    return Toxiproxy().start(launcher, tmp_path_factory.mktemp("toxiproxy"))
-
-
-@pytest.fixture
-def ours(server: Instance) -> Iterator[Toxiproxies]:
-    with Toxiproxies(server.nodes["api"]) as toxiproxies:
-        yield toxiproxies
-        toxiproxies.remove_all()
-
-
 @pytest.fixture
 def upstream() -> Iterator[Upstream]:
-    upstream = Upstream()
-    yield upstream
-    upstream.close()
+    with closing(Upstream()) as upstream:
+        yield upstream
 
 
 @pytest.fixture
-def bare(server: Instance, ours: Toxiproxies, monkeypatch: pytest.MonkeyPatch) -> toxiproxy.Toxiproxy:
-    """The library as it is installed, led to the same server; `ours` removes what it makes."""
-    monkeypatch.setattr(APIConsumer, "host", server.nodes["api"].host)
-    monkeypatch.setattr(APIConsumer, "port", server.nodes["api"].port)
+def bare(toxiproxy_server: Instance, toxiproxies: Toxiproxies, monkeypatch: pytest.MonkeyPatch) -> toxiproxy.Toxiproxy:
+    """The library as it is installed, led to the same server; `toxiproxies` (ours) removes what it makes."""
+    monkeypatch.setattr(APIConsumer, "host", toxiproxy_server.nodes["api"].host)
+    monkeypatch.setattr(APIConsumer, "port", toxiproxy_server.nodes["api"].port)
     return toxiproxy.Toxiproxy()
 
 
-def test_create_on_a_taken_port(bare: toxiproxy.Toxiproxy, ours: Toxiproxies, upstream: Upstream) -> None:
+def test_create_on_a_taken_port(bare: toxiproxy.Toxiproxy, toxiproxies: Toxiproxies, upstream: Upstream) -> None:
     taken = upstream.address
     with pytest.raises(KeyError, match="name"):
         bare.create(upstream=str(taken), name="a", listen=str(taken))
     with pytest.raises(HarnessBroke, match="address already in use"):
-        ours.link(ID, taken, taken)
+        toxiproxies.link(ID, taken, taken)
 
 
 def test_enable_on_a_taken_port(
-    launcher: LocalLauncher, bare: toxiproxy.Toxiproxy, ours: Toxiproxies, upstream: Upstream
+    launcher: LocalLauncher, bare: toxiproxy.Toxiproxy, toxiproxies: Toxiproxies, upstream: Upstream
 ) -> None:
     listen = Address("127.0.0.1", launcher.free_port())
-    link = ours.link(ID, listen, upstream.address)
+    link = toxiproxies.link(ID, listen, upstream.address)
     link.disable()
     proxy = bare.get_proxy("payment.0>broker.0")
     with socket.create_server((listen.host, listen.port)):
@@ -86,10 +67,10 @@ def test_enable_on_a_taken_port(
             link.enable()
 
 
-def test_add_toxic_says_nothing(bare: toxiproxy.Toxiproxy, ours: Toxiproxies, upstream: Upstream) -> None:
+def test_add_toxic_says_nothing(bare: toxiproxy.Toxiproxy, toxiproxies: Toxiproxies, upstream: Upstream) -> None:
     proxy = bare.create(upstream=str(upstream.address), name="bare")
     assert proxy.add_toxic(type="timeout", attributes={"timeout": 0}) is None
-    with ours.link(ID, ANYWHERE, upstream.address).apply({"type": "timeout", "stream": "upstream"}) as evidence:
+    with toxiproxies.link(ID, ANYWHERE, upstream.address).apply({"type": "timeout", "stream": "upstream"}) as evidence:
         assert evidence.facts["toxics"] == [
             {
                 "name": "timeout_upstream",
@@ -101,38 +82,42 @@ def test_add_toxic_says_nothing(bare: toxiproxy.Toxiproxy, ours: Toxiproxies, up
         ]
 
 
-def test_misspelt_arguments_and_attributes(bare: toxiproxy.Toxiproxy, ours: Toxiproxies, upstream: Upstream) -> None:
+def test_misspelt_arguments_and_attributes(
+    bare: toxiproxy.Toxiproxy, toxiproxies: Toxiproxies, upstream: Upstream
+) -> None:
     proxy = bare.create(upstream=str(upstream.address), name="bare")
     proxy.add_toxic(type="latency", straem="upstream", attributes={"latncy": 5})
     (found,) = proxy.toxics().values()
     assert (found.stream, found.attributes) == ("downstream", {"latency": 0, "jitter": 0})
-    link = ours.link(ID, ANYWHERE, upstream.address)
+    link = toxiproxies.link(ID, ANYWHERE, upstream.address)
     with pytest.raises(BadInput) as refused:
         link.apply({"type": "latency", "straem": "upstream", "attributes": {"latncy": 5}})
     assert all(word in str(refused.value) for word in ("'straem'", "stream is None", "'latncy'"))
 
 
-def test_every_400_is_called_an_invalid_toxic(bare: toxiproxy.Toxiproxy, server: Instance) -> None:
+def test_every_400_is_called_an_invalid_toxic(bare: toxiproxy.Toxiproxy, toxiproxy_server: Instance) -> None:
     with pytest.raises(InvalidToxic):
         bare.create(upstream="", name="bare")
-    consumer = Consumer(server.nodes["api"])
+    consumer = Consumer(toxiproxy_server.nodes["api"])
     with pytest.raises(Refused, match="missing required field: upstream") as refused:
         consumer.post("/proxies", json={"name": "ours", "upstream": ""})
     assert refused.value.status == 400
     consumer.close()
 
 
-def test_answers_of_500_pass_in_silence(bare: toxiproxy.Toxiproxy, server: Instance, upstream: Upstream) -> None:
+def test_answers_of_500_pass_in_silence(
+    bare: toxiproxy.Toxiproxy, toxiproxy_server: Instance, upstream: Upstream
+) -> None:
     wrong = {"name": "a", "upstream": "127.0.0.1:1", "listen": str(upstream.address)}
     assert APIConsumer.post("/proxies", json=wrong).status_code == 500
-    consumer = Consumer(server.nodes["api"])
+    consumer = Consumer(toxiproxy_server.nodes["api"])
     with pytest.raises(Refused, match="answered with 500"):
         consumer.post("/proxies", json=wrong)
     consumer.close()
 
 
 def test_a_proxy_of_the_environment_is_not_asked(
-    bare: toxiproxy.Toxiproxy, ours: Toxiproxies, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+    bare: toxiproxy.Toxiproxy, toxiproxies: Toxiproxies, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
@@ -140,17 +125,17 @@ def test_a_proxy_of_the_environment_is_not_asked(
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     with pytest.raises(requests.exceptions.ProxyError):
         bare.proxies()
-    with ours.link(ID, ANYWHERE, upstream.address).apply({"type": "timeout", "stream": "upstream"}) as evidence:
+    with toxiproxies.link(ID, ANYWHERE, upstream.address).apply({"type": "timeout", "stream": "upstream"}) as evidence:
         assert evidence.ok
 
 
 def test_two_servers_at_once(
-    launcher: LocalLauncher, ours: Toxiproxies, upstream: Upstream, tmp_path_factory: pytest.TempPathFactory
+    launcher: LocalLauncher, toxiproxies: Toxiproxies, upstream: Upstream, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     second = Toxiproxy().start(launcher, tmp_path_factory.mktemp("second"))
     before = (APIConsumer.host, APIConsumer.port)
     with Toxiproxies(second.nodes["api"]) as theirs:
-        here = ours.link(ID, ANYWHERE, upstream.address)
+        here = toxiproxies.link(ID, ANYWHERE, upstream.address)
         there = theirs.link(ID, ANYWHERE, upstream.address)
         assert here.listen != there.listen
         with here.apply({"type": "timeout", "stream": "upstream"}):
@@ -159,7 +144,7 @@ def test_two_servers_at_once(
                 assert passes(client, end)
         theirs.remove_all()
         assert here.read_back()["listen"] == str(here.listen)
-    # the library that a test suite may use beside ours is as it was
+    # the library that a test suite may use beside toxiproxies is as it was
     assert (APIConsumer.host, APIConsumer.port) == before
     assert toxiproxy.proxy.APIConsumer is APIConsumer
     assert toxiproxy.server.APIConsumer is APIConsumer
@@ -167,11 +152,11 @@ def test_two_servers_at_once(
     assert second.stop(5).ok
 
 
-def test_it_can_be_used_where_warnings_are_errors(server: Instance) -> None:
+def test_it_can_be_used_where_warnings_are_errors(toxiproxy_server: Instance) -> None:
     program = (
         "from chaosharness.links.toxiproxy_api import Toxiproxies\n"
         "from chaosharness.model.address import Address\n"
-        f"with Toxiproxies(Address.parse('{server.nodes['api']}')) as t: print(t.version())\n"
+        f"with Toxiproxies(Address.parse('{toxiproxy_server.nodes['api']}')) as t: print(t.version())\n"
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=30)
     assert (done.returncode, done.stderr) == (0, "")
@@ -179,15 +164,15 @@ def test_it_can_be_used_where_warnings_are_errors(server: Instance) -> None:
 
 
 def test_a_connection_that_was_idle_for_long_is_not_used_again(
-    ours: Toxiproxies, monkeypatch: pytest.MonkeyPatch
+    toxiproxies: Toxiproxies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ours.version()
-    kept = _local_ports(ours)
-    ours.version()
-    assert _local_ports(ours) == kept
+    toxiproxies.version()
+    kept = _local_ports(toxiproxies)
+    toxiproxies.version()
+    assert _local_ports(toxiproxies) == kept
     monkeypatch.setattr("chaosharness.links.library.IDLE_S", -1.0)
-    ours.version()
-    assert _local_ports(ours) != kept
+    toxiproxies.version()
+    assert _local_ports(toxiproxies) != kept
 
 
 def _local_ports(toxiproxies: Toxiproxies) -> list[int]:

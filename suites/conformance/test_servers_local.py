@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,12 +14,6 @@ from chaosharness.model.errors import BadInput
 from chaosharness.model.wait import wait_for
 from chaosharness.ports.launch import Instance, Launcher, Recipe, Scope, Signal
 from chaosharness.servers.local import LocalLauncher
-
-
-@pytest.fixture
-def keeper(tmp_path: Path) -> Iterator[KeeperClient]:
-    with KeeperClient.start(tmp_path / "own") as client:
-        yield client
 
 
 def writer(folder: Path) -> Recipe:
@@ -58,7 +51,7 @@ def test_a_command_that_is_not_there_is_bad_input(keeper: KeeperClient, tmp_path
 
 
 def test_without_its_data_it_starts_as_it_first_did(keeper: KeeperClient, tmp_path: Path) -> None:
-    folder = tmp_path / "own" / "a"
+    folder = tmp_path / "keeper" / "a"
     (folder / "data").mkdir(parents=True)
     (folder / "configuration").write_text("kept")
     recipe = writer(folder)

@@ -73,10 +73,9 @@ class Broker:
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    with KeeperClient.start(tmp_path_factory.mktemp("keeper")) as keeper:
-        server = RabbitMQ()
-        yield Broker(server, server.start(LocalLauncher(keeper), tmp_path_factory.mktemp("run") / "rabbitmq.0"))
+def broker(launcher: LocalLauncher, tmp_path_factory: pytest.TempPathFactory) -> Broker:
+    server = RabbitMQ()
+    return Broker(server, server.start(launcher, tmp_path_factory.mktemp("run") / "rabbitmq.0"))
 
 
 def processes_of(folder: Path) -> list[str]:
@@ -209,14 +208,16 @@ def test_nothing_is_left_when_the_keeper_closes(tmp_path: Path) -> None:
             socket.create_connection((address.host, address.port), 1)
 
 
-def test_where_there_is_none_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_there_is_none_the_remedy_is_named(
+    launcher: LocalLauncher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert RabbitMQ().available().version
     monkeypatch.setattr(rabbitmq, "INSTALLED", tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
     found = RabbitMQ().available()
     assert (found.ok, found.remedy) == (False, "apt-get install -y rabbitmq-server")
-    with KeeperClient.start(tmp_path / "keeper") as keeper, pytest.raises(MissingServer, match="apt-get install"):
-        RabbitMQ().start(LocalLauncher(keeper), tmp_path / "rabbitmq")
+    with pytest.raises(MissingServer, match="apt-get install"):
+        RabbitMQ().start(launcher, tmp_path / "rabbitmq")
 
 
 def test_only_the_plugins_that_are_needed_are_there_and_any_other_layout_is_left_alone(tmp_path: Path) -> None:

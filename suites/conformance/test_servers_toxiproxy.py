@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from chaosharness.keeper.client import KeeperClient
 from chaosharness.model.address import Address
 from chaosharness.model.errors import MissingServer, ServerFailed
 from chaosharness.ports.launch import Recipe, Signal
 from chaosharness.servers import toxiproxy
 from chaosharness.servers.local import LocalLauncher
 from chaosharness.servers.toxiproxy import PROGRAM, Toxiproxy
-
-
-@pytest.fixture(scope="module")
-def launcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalLauncher]:
-    with KeeperClient.start(tmp_path_factory.mktemp("keeper")) as keeper:
-        yield LocalLauncher(keeper)
 
 
 def test_it_starts_serves_and_comes_back_after_a_kill(launcher: LocalLauncher, tmp_path: Path) -> None:
