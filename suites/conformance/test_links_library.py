@@ -144,7 +144,7 @@ def test_two_servers_at_once(
                 assert passes(client, end)
         theirs.remove_all()
         assert here.read_back()["listen"] == str(here.listen)
-    # the library that a test suite may use beside toxiproxies is as it was
+    # the library that a test suite may use beside ours is as it was
     assert (APIConsumer.host, APIConsumer.port) == before
     assert toxiproxy.proxy.APIConsumer is APIConsumer
     assert toxiproxy.server.APIConsumer is APIConsumer
