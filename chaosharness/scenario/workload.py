@@ -9,6 +9,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 
 from chaosharness.ledger.writer import Ledger
 from chaosharness.model.errors import ChaosError, HarnessBroke
@@ -100,22 +101,26 @@ class Workload(threading.Thread):
 
     def run(self) -> None:
         try:
-            if self._own:  # connected while the systems under test are still starting
-                self._connected()
-            self._begin.wait()
-            self._send_all(self._parts[0])
-            self.first_done.set()
-            self._go_on.wait()
-            self._part_with_connection()  # the fault may have cut it while it was idle
-            self._send_all(self._parts[1])
+            with ExitStack() as end:
+                end.callback(self._part_with_connection)
+                self._send_parts()
         except ChaosError as broke:
             self.broke = broke
         except Exception as broke:
             self.broke = HarnessBroke(f"the workload failed: {broke!r}")
         finally:
-            self._part_with_connection()
             self.first_done.set()
             self.done.set()
+
+    def _send_parts(self) -> None:
+        if self._own:  # connected while the systems under test are still starting
+            self._connected()
+        self._begin.wait()
+        self._send_all(self._parts[0])
+        self.first_done.set()
+        self._go_on.wait()
+        self._part_with_connection()  # the fault may have cut it while it was idle
+        self._send_all(self._parts[1])
 
     def _send_all(self, messages: Sequence[Message]) -> None:
         began = time.monotonic()
