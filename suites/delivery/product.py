@@ -48,10 +48,13 @@ SLOW = "messages = 400\nrate_per_s = 20"
 
 
 def flow(
-    name: str = "shipper", service: str = "services/shipper.py", workload: str = "messages = 30", **given: Any
+    name: str = "shipper",
+    service: str = "services/shipper.py",
+    workload: str = "messages = 30",
+    drain_within_s: float = 20,
 ) -> str:
     """The text of a flow file with one flow; by default one that keeps its promise."""
-    return FLOW.format(name=name, service=FIXTURES / service, workload=workload, drain_within_s=20, **given)
+    return FLOW.format(name=name, service=FIXTURES / service, workload=workload, drain_within_s=drain_within_s)
 
 
 def twin(name: str = "brpop_worker") -> str:
