@@ -7,7 +7,6 @@ To try it: `suites/unit/test_brokers_rabbitmq_flow.py`, `suites/conformance/test
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,10 +15,11 @@ from urllib.parse import quote
 import pika
 import pika.exceptions
 
-from chaosharness.brokers.rabbitmq_aims import aims_of
 from chaosharness.brokers.rabbitmq_options import problems_of
 from chaosharness.brokers.rabbitmq_producer import RabbitMQProducer
 from chaosharness.brokers.rabbitmq_queues import look_at
+from chaosharness.brokers.readers import reader_of
+from chaosharness.brokers.windows import queue_aims
 from chaosharness.model.address import Address
 from chaosharness.model.aim import Aim
 from chaosharness.model.errors import BadInput, HarnessBroke
@@ -60,7 +60,7 @@ class RabbitMQBroker:
         return f"amqp://{user}:{password}@{address}/{vhost}"
 
     def aims(self, flow: Flow) -> Sequence[Aim]:
-        return aims_of(flow)
+        return queue_aims(flow, self.redelivers)
 
     def declare(self, server: Instance, namespace: Namespace, source: Source) -> None:
         """A durable queue, with exchange, binding and dead-letter queue where given; nothing for `declare = false`."""
@@ -134,10 +134,8 @@ class RabbitMQBroker:
                 for place in places
             }
 
-    def reader(self, source: Source) -> tuple[tuple[str, ...], dict[str, str]]:
-        """Command and environment (templates) of the harness's own consumer, for a flow without one."""
-        command = (sys.executable, "-m", "chaosharness.brokers.rabbitmq_reader")
-        return command, {"READER_BROKER": "{broker}", "READER_EFFECT": "{effect}", "READER_QUEUE": source.name}
+    def reader(self, source: Source) -> tuple[tuple[str, ...], Mapping[str, str]]:
+        return reader_of("chaosharness.brokers.rabbitmq_reader", source)
 
 
 def _routing_key(source: Source) -> str:

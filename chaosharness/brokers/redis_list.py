@@ -8,33 +8,27 @@ To try it: `suites/conformance/test_brokers_redis_list.py`.
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from chaosharness.model.address import BROKER, Address
+from chaosharness.brokers.readers import reader_of
+from chaosharness.brokers.windows import queue_aims
+from chaosharness.model.address import Address
 from chaosharness.model.aim import Aim
 from chaosharness.model.errors import BadInput, HarnessBroke
 from chaosharness.model.flow import Flow, Source
-from chaosharness.model.gate import Point
-from chaosharness.model.semantic import Semantic
-from chaosharness.model.window import Actor
 from chaosharness.ports.launch import Instance, Namespace
 from chaosharness.ports.plugin import Completion, Held, Message, Outcome
 from chaosharness.ports.wire import CodecOptions
+from chaosharness.servers.redis import connected
 
-NODE = "redis"
 CALL_TIMEOUT_S = 5.0
 COUNT_TIMEOUT_S = 1.0
-HARNESS_PRODUCES = "the harness is the producer: this would test the harness"
-HARNESS_CONSUMES = "the harness reads the source itself: there is no consumer to break"
-NO_UPSTREAM_PROMISE = "at_most_once says nothing of an upstream that sends twice"
 
 
 class RedisListBroker:
@@ -61,37 +55,18 @@ class RedisListBroker:
         return f"redis://{address}/{namespace.facts['db']}"
 
     def aims(self, flow: Flow) -> Sequence[Aim]:
-        """CONTRACT: scenarios. Whether a consumer pops (settled on delivery) or moves is found out on the wire."""
-        no_producer = {"*": HARNESS_PRODUCES} if flow.producer is None else {}
-        no_consumer = {"*": HARNESS_CONSUMES} if flow.consumer is None else {}
-        at_most_once = flow.promise.semantic is Semantic.AT_MOST_ONCE
-        no_republish = {"republish": NO_UPSTREAM_PROMISE} if at_most_once else {}
-        producer, consumer = Actor.PRODUCER, Actor.CONSUMER
-        return (
-            Aim("publish-store", Point.PUBLISH, producer, BROKER, ("publish-lost",), declined=no_producer),
-            Aim("store-confirm", Point.CONFIRM, producer, BROKER, ("confirm-lost",), declined=no_producer),
-            Aim("store-confirm", Point.DELIVER, consumer, BROKER, ("republish",), declined=no_republish),
-            # The held reply of a BLMOVE: the message is in the processing list by then, also in the append-only file,
-            # and the consumer does not know. Redis killed here must come back with the list as it was, and the
-            # consumer's reaper must find there what no reply will ever bring; what nobody moves back is stranded.
-            Aim("stored", Point.DELIVER, consumer, BROKER, ("broker-kill",), unsettled=True, declined=no_consumer),
-            Aim("store-deliver", Point.DELIVER, consumer, BROKER, ("cut",), declined=no_consumer),
-            Aim(
-                "effect-ack",
-                Point.SETTLE,
-                consumer,
-                BROKER,
-                ("crash", "partition"),
-                after_effects=True,
-                declined=no_consumer,
-            ),
-            Aim("ack-settle", Point.SETTLE, consumer, BROKER, ("ack-lost",), declined=no_consumer),
-        )
+        """No redelivery is promised. Whether a consumer pops (settled on delivery) or moves is found out on the wire.
+
+        `stored` holds the reply of a BLMOVE: the message is in the processing list by then, also in the append-only
+        file, and the consumer does not know. Redis killed here must come back with the list as it was, and the
+        consumer's reaper must find there what no reply will ever bring; what nobody moves back is stranded.
+        """
+        return queue_aims(flow, self.redelivers)
 
     def declare(self, server: Instance, namespace: Namespace, source: Source) -> None:
         """Redis makes lists as they are needed; raises BadInput if the key is something else already."""
         try:
-            with _client(server, namespace, CALL_TIMEOUT_S) as client:
+            with connected(server, _db(namespace), CALL_TIMEOUT_S) as client:
                 found = client.type(source.name).decode()
         except redis.RedisError as error:
             raise HarnessBroke(f"{server.name}: cannot ask for the type of {source.name!r}: {error}") from error
@@ -99,13 +74,16 @@ class RedisListBroker:
             raise BadInput(f"redis_list: {source.name!r} is a {found}, expected a list or nothing: name another key")
 
     def producer(self, address: Address, namespace: Namespace, source: Source) -> ListProducer:
-        return ListProducer(address, int(namespace.facts["db"]), source.name)
+        return ListProducer(address, _db(namespace), source.name)
 
     def held(self, server: Instance, namespace: Namespace, source: Source, seen_at: Sequence[str]) -> Held:
         """Lengths of the source (ready) and of the lists that consumers moved messages to (unacked)."""
         others = _others(source, seen_at)
         try:
-            with _client(server, namespace, COUNT_TIMEOUT_S) as client, client.pipeline(transaction=True) as pipeline:
+            with (
+                connected(server, _db(namespace), COUNT_TIMEOUT_S) as client,
+                client.pipeline(transaction=True) as pipeline,
+            ):
                 for place in (source.name, *others):
                     pipeline.llen(place)
                 ready, *unacked = pipeline.execute()
@@ -124,16 +102,14 @@ class RedisListBroker:
         """The keys in the source and in each list of `seen_at`, head first. Raises HarnessBroke if Redis is silent."""
         places = (source.name, *_others(source, seen_at))
         try:
-            with _client(server, namespace, CALL_TIMEOUT_S) as client:
+            with connected(server, _db(namespace), CALL_TIMEOUT_S) as client:
                 contents = {place: client.lrange(place, 0, -1) for place in places}
         except redis.RedisError as error:
             raise HarnessBroke(f"{server.name}: cannot read what is left in {', '.join(places)}: {error}") from error
         return {place: [key for body in bodies if (key := find(body))] for place, bodies in contents.items()}
 
     def reader(self, source: Source) -> tuple[tuple[str, ...], Mapping[str, str]]:
-        """Command and environment (templates) of the harness's own consumer."""
-        argv = (sys.executable, "-m", "chaosharness.brokers.redis_list_reader")
-        return argv, {"READER_BROKER": "{broker}", "READER_EFFECT": "{effect}", "READER_QUEUE": source.name}
+        return reader_of("chaosharness.brokers.redis_list_reader", source)
 
 
 class ListProducer:
@@ -190,23 +166,10 @@ class ListProducer:
         self._unanswered.clear()
 
 
+def _db(namespace: Namespace) -> int:
+    return int(namespace.facts["db"])
+
+
 def _others(source: Source, seen_at: Sequence[str]) -> tuple[str, ...]:
     """Each place once, without the source (a consumer may rotate the source into itself)."""
     return tuple(place for place in dict.fromkeys(seen_at) if place != source.name)
-
-
-@contextmanager
-def _client(server: Instance, namespace: Namespace, timeout_s: float) -> Iterator[redis.Redis]:
-    """The server's own address, one short-lived connection, nothing tried twice."""
-    address = server.nodes[NODE]
-    client = redis.Redis(
-        host=address.host,
-        port=address.port,
-        db=int(namespace.facts["db"]),
-        socket_timeout=timeout_s,
-        retry=Retry(NoBackoff(), 0),
-    )
-    try:
-        yield client
-    finally:
-        client.close()

@@ -1,6 +1,6 @@
 """The harness's own consumer of a Redis list, for flows without one: each message is posted to the effect as it is.
 
-In: READER_BROKER (redis://…), READER_QUEUE (the list), READER_EFFECT (http://…). Out: POSTs; it ends when it is killed.
+In: the environment of `readers`; READER_BROKER is redis://…, READER_QUEUE the list. Out: POSTs, until it is killed.
 At least once: a message stays in a processing list until its POST is answered below 400; whatever stands there at a
 start, or after a lost connection, goes back to the source first.
 To try it: `python -m chaosharness.brokers.redis_list_reader`.
@@ -8,27 +8,23 @@ To try it: `python -m chaosharness.brokers.redis_list_reader`.
 
 from __future__ import annotations
 
-import http.client
 import os
-import socket
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from chaosharness.brokers.readers import Effect
 from chaosharness.model.wait import wait_for
 
-ARRIVED = "/arrived"
-"""Where to post if READER_EFFECT has no path: what arrives is the effect of a flow without a consumer."""
 BLOCK_S = 5.0
 CALL_TIMEOUT_S = 10.0
 BACK_WITHIN_S = 60.0
 
 
-class Refused(Exception):
-    """The effect answered 400 or above."""
+class NotPosted(Exception):
+    """The effect did not take a message; it says why."""
 
 
 class Reader:
@@ -38,9 +34,7 @@ class Reader:
         self._redis = redis.Redis.from_url(broker, socket_timeout=CALL_TIMEOUT_S, retry=Retry(NoBackoff(), 0))
         self._queue = queue
         self._processing = f"{queue}:reader"
-        url = urlsplit(effect)
-        self._path = url.path or ARRIVED
-        self._effect = http.client.HTTPConnection(url.hostname or "", url.port or 80, timeout=CALL_TIMEOUT_S)
+        self._effect = Effect(effect)
 
     def run(self) -> None:
         """Never returns. Raises TimedOut when broker or effect are gone for a minute."""
@@ -49,7 +43,7 @@ class Reader:
                 self._reap()
                 while True:
                     self._one()
-            except (redis.RedisError, OSError, http.client.HTTPException, Refused) as error:
+            except (redis.RedisError, OSError, NotPosted) as error:
                 print(f"reader: {type(error).__name__}: {error}", flush=True)
                 self.close()
                 wait_for("the broker and the effect to be back", BACK_WITHIN_S, self._back, poll_s=0.05)
@@ -67,18 +61,13 @@ class Reader:
         body = self._redis.blmove(self._queue, self._processing, BLOCK_S, "RIGHT", "LEFT")
         if body is None:
             return
-        self._effect.request("POST", self._path, body, {"Content-Type": "application/octet-stream"})
-        answer = self._effect.getresponse()
-        answer.read()
-        if answer.status >= http.client.BAD_REQUEST:
-            raise Refused(f"the effect answered {answer.status}")
+        if problem := self._effect.post(body):
+            raise NotPosted(problem)
         self._redis.lrem(self._processing, 1, body)
 
     def _back(self) -> bool:
         try:
-            self._redis.ping()
-            with socket.create_connection((self._effect.host, self._effect.port), CALL_TIMEOUT_S):
-                return True
+            return bool(self._redis.ping()) and self._effect.listens()
         except (redis.RedisError, OSError):
             return False
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from chaosharness.model.gate import Point
 from chaosharness.model.window import Actor
 
+HARNESS_CONSUMES = "the harness reads the source itself: there is no consumer to break"
+"""Why a window of the consumer is declined, by brokers and sinks alike, for a flow that declares none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Aim:

@@ -87,7 +87,7 @@ class Redis:
 
         def serves() -> bool:
             try:
-                with _connected(instance, 0, LOOK_TIMEOUT_S) as client:
+                with connected(instance, 0, LOOK_TIMEOUT_S) as client:
                     return bool(client.ping())
             except redis.RedisError:  # refused, or still loading
                 return False
@@ -97,9 +97,9 @@ class Redis:
     def lease(self, instance: Instance, name: str) -> Namespace:
         """The next database, which must be empty. Raises HarnessBroke if it is not: somebody else works there."""
         with _calling(instance, f"lease a database for {name}"):
-            with _connected(instance, 0) as client:
+            with connected(instance, 0) as client:
                 number = 1 + (client.incr(LEASES) - 1) % (DATABASES - 1)
-            with _connected(instance, number) as client:
+            with connected(instance, number) as client:
                 keys = client.dbsize()
         if keys:
             raise HarnessBroke(f"{instance.name}: database {number} holds {keys} keys, expected none when it is leased")
@@ -109,7 +109,7 @@ class Redis:
         """Empties the database. Raises HarnessBroke if Redis cannot be reached."""
         with (
             _calling(instance, f"release {namespace.name}"),
-            _connected(instance, int(namespace.facts["db"])) as client,
+            connected(instance, int(namespace.facts["db"])) as client,
         ):
             client.flushdb()
 
@@ -132,8 +132,8 @@ def _settings(address: Address, data: Path) -> tuple[str, ...]:
 
 
 @contextmanager
-def _connected(instance: Instance, db: int, timeout_s: float = CALL_TIMEOUT_S) -> Iterator[redis.Redis]:
-    """A client for the length of one `with`, which tries nothing twice."""
+def connected(instance: Instance, db: int, timeout_s: float = CALL_TIMEOUT_S) -> Iterator[redis.Redis]:
+    """A client of one database for the length of one `with`, at the server's own address; it tries nothing twice."""
     address = instance.nodes[Redis.port]
     client = redis.Redis(
         host=address.host, port=address.port, db=db, socket_timeout=timeout_s, retry=Retry(NoBackoff(), 0)

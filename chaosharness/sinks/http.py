@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chaosharness.model.address import Address
-from chaosharness.model.aim import Aim
+from chaosharness.model.aim import HARNESS_CONSUMES, Aim
 from chaosharness.model.flow import Effect, Flow
 from chaosharness.model.gate import Point
 from chaosharness.model.key import Place
@@ -60,8 +60,7 @@ class HttpSink:
 
     def aims(self, flow: Flow, effect: Effect) -> Sequence[Aim]:
         """A request held before it is applied, and its answer held after."""
-        own = "the harness reads the source itself: there is no consumer to break"
-        declined = {} if flow.consumer else {"*": own}
+        declined = {} if flow.consumer else {"*": HARNESS_CONSUMES}
         server = f"effect.{effect.name}"
         return (
             Aim("deliver-effect", Point.REQUEST, Actor.CONSUMER, server, ("crash",), declined=declined),

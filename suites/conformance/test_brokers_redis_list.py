@@ -18,10 +18,8 @@ from chaosharness.brokers.redis_list import ListProducer, RedisListBroker
 from chaosharness.model.address import Address
 from chaosharness.model.errors import BadInput, HarnessBroke
 from chaosharness.model.event import Kind
-from chaosharness.model.flow import Flow, Producer, Service, Source
-from chaosharness.model.gate import Point
+from chaosharness.model.flow import Source
 from chaosharness.model.key import KeyFinder, make_key
-from chaosharness.model.semantic import Promise, Semantic
 from chaosharness.model.wait import wait_for
 from chaosharness.ports.launch import Instance, Namespace, Signal
 from chaosharness.ports.plugin import Completion, Held, Message, Outcome
@@ -35,56 +33,6 @@ KEYS = [make_key(NONCE, number) for number in range(20)]
 
 
 # pure
-
-
-def flow(semantic: Semantic | None, consumer: bool = True, producer: bool = False) -> Flow:
-    service = Service("payment", "python -m payment")
-    return Flow(
-        "payment",
-        SOURCE,
-        Promise(semantic),
-        consumer=service if consumer else None,
-        producer=Producer(service) if producer else None,
-    )
-
-
-def offered(of: Flow) -> set[str]:
-    """`window:fault` of what is not declined."""
-    return {
-        f"{aim.window}:{fault}"
-        for aim in BROKER.aims(of)
-        for fault in aim.offers
-        if fault not in aim.declined and "*" not in aim.declined
-    }
-
-
-CONSUMER = {
-    "store-confirm:republish",
-    "stored:broker-kill",
-    "store-deliver:cut",
-    "effect-ack:crash",
-    "effect-ack:partition",
-    "ack-settle:ack-lost",
-}
-PRODUCER = {"publish-store:publish-lost", "store-confirm:confirm-lost"}
-
-
-def test_what_is_offered_to_whom() -> None:
-    once = Semantic.EFFECTIVELY_ONCE
-    assert offered(flow(once)) == CONSUMER
-    assert offered(flow(once, producer=True)) == CONSUMER | PRODUCER
-    assert offered(flow(once, consumer=False)) == {"store-confirm:republish"}
-    assert offered(flow(None, consumer=False)) == {"store-confirm:republish"}
-    assert offered(flow(Semantic.AT_MOST_ONCE)) == CONSUMER - {"store-confirm:republish"}
-
-
-def test_redis_promises_no_redelivery_and_no_window_is_declined_without_a_reason() -> None:
-    for aim in BROKER.aims(flow(Semantic.AT_MOST_ONCE, consumer=False)):
-        assert not aim.redelivers
-        assert all(aim.declined.values())
-        assert aim.after_effects == (aim.window == "effect-ack")
-        assert aim.unsettled == (aim.window == "stored")
-        assert aim.point in Point
 
 
 def test_problems_name_their_key() -> None:

@@ -1,4 +1,4 @@
-"""What RabbitMQ says of a flow before anything runs: aims, problems, options; and where dead letters go."""
+"""What RabbitMQ says of a flow before anything runs: problems, options; and where dead letters go."""
 
 from __future__ import annotations
 
@@ -11,77 +11,12 @@ from chaosharness.brokers.rabbitmq import RabbitMQBroker
 from chaosharness.brokers.rabbitmq_producer import make_properties
 from chaosharness.brokers.rabbitmq_queues import Queues
 from chaosharness.model.address import Address
-from chaosharness.model.flow import Flow, Producer, Service, Source
-from chaosharness.model.gate import Point
-from chaosharness.model.semantic import Promise, Semantic
-from chaosharness.model.window import Actor
+from chaosharness.model.flow import Source
 from chaosharness.ports.launch import Namespace
 from chaosharness.ports.plugin import Message
 
 BROKER = RabbitMQBroker()
-SERVICE = Service("payment", "python -m payment")
 SOURCE = Source("rabbitmq", "orders")
-
-
-def flow(consumer: bool = True, producer: bool = True, semantic: Semantic = Semantic.AT_LEAST_ONCE) -> Flow:
-    made = Producer(Service("shop", "python -m shop")) if producer else None
-    return Flow("payment", SOURCE, Promise(semantic), SERVICE if consumer else None, made)
-
-
-def applicable(flow: Flow) -> set[str]:
-    return {
-        f"{aim.window}:{fault}"
-        for aim in BROKER.aims(flow)
-        for fault in aim.offers
-        if fault not in aim.declined and "*" not in aim.declined
-    }
-
-
-PRODUCER_CELLS = {"publish-store:publish-lost", "store-confirm:confirm-lost"}
-CONSUMER_CELLS = {
-    "stored:broker-kill",
-    "store-deliver:cut",
-    "effect-ack:crash",
-    "effect-ack:partition",
-    "ack-settle:ack-lost",
-}
-REPUBLISH = {"store-confirm:republish"}
-
-
-def test_what_is_applicable_depends_on_who_the_harness_is_and_on_the_promise() -> None:
-    assert applicable(flow()) == PRODUCER_CELLS | CONSUMER_CELLS | REPUBLISH
-    assert applicable(flow(producer=False)) == CONSUMER_CELLS | REPUBLISH
-    assert applicable(flow(consumer=False)) == PRODUCER_CELLS | REPUBLISH
-    assert applicable(flow(semantic=Semantic.AT_MOST_ONCE)) == PRODUCER_CELLS | CONSUMER_CELLS
-
-
-def test_each_aim_says_its_gate_and_what_the_broker_promises() -> None:
-    aims = {aim.offers[0]: aim for aim in BROKER.aims(flow())}
-    assert {fault: (aim.point, aim.actor) for fault, aim in aims.items()} == {
-        "publish-lost": (Point.PUBLISH, Actor.PRODUCER),
-        "confirm-lost": (Point.CONFIRM, Actor.PRODUCER),
-        "republish": (Point.DELIVER, Actor.CONSUMER),
-        "broker-kill": (Point.DELIVER, Actor.CONSUMER),
-        "cut": (Point.DELIVER, Actor.CONSUMER),
-        "crash": (Point.SETTLE, Actor.CONSUMER),
-        "ack-lost": (Point.SETTLE, Actor.CONSUMER),
-    }
-    assert {fault for aim in aims.values() for fault in aim.redelivers} == {
-        "broker-kill",
-        "crash",
-        "partition",
-        "ack-lost",
-    }
-    assert [aim.window for aim in aims.values() if aim.after_effects] == ["effect-ack"]
-    assert [aim.window for aim in aims.values() if aim.unsettled] == ["stored"]
-    assert {aim.server for aim in aims.values()} == {"broker"}
-
-
-def test_a_declined_window_says_why() -> None:
-    reasons = {aim.offers[0]: dict(aim.declined) for aim in BROKER.aims(flow(False, False, Semantic.AT_MOST_ONCE))}
-    assert reasons["publish-lost"] == {"*": "the harness is the producer: this would test the harness"}
-    assert reasons["crash"]["*"].startswith("the harness reads the source itself: ")
-    assert "at_most_once" in reasons["republish"]["republish"]
 
 
 @pytest.mark.parametrize(
