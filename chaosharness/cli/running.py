@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import signal
 import sys
@@ -22,6 +21,7 @@ from chaosharness.registry import Registry
 from chaosharness.report import terminal
 from chaosharness.report.document import text
 from chaosharness.report.write import write
+from chaosharness.scenario.replay import read_plan
 from chaosharness.session.choose import check_backend, choose, sharers
 from chaosharness.session.session import Session
 
@@ -31,7 +31,7 @@ def run_command(options: argparse.Namespace) -> int:
     check_backend(options.backend)
     probing = options.command == "probe"
     registry = Registry.load()
-    replay = _read_plan(options) if getattr(options, "replay", None) else None
+    replay = read_plan(Path(options.replay)) if getattr(options, "replay", None) else None
     file = options.file or (replay[1] if replay else None)
     if file is None:
         raise BadInput("run: expected a flow file, or --replay with a scenario plan")
@@ -104,16 +104,6 @@ def _probe_code(run: RunResult) -> int:
 
 def _without_semantic(flow: Flow) -> Flow:
     return replace(flow, promise=replace(flow.promise, semantic=None))
-
-
-def _read_plan(options: argparse.Namespace) -> tuple[Plan, str | None]:
-    path = Path(options.replay)
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as bad:
-        raise BadInput(f"--replay {path}: cannot be read as a scenario plan: {bad}") from bad
-    file = data.pop("file", None) if isinstance(data, dict) else None
-    return Plan.from_json(data, f"--replay {path}"), file
 
 
 def _flow_of(plan: Plan, flows: list[Flow], where: str) -> Flow:

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from chaosharness.model.aim import Aim
-from chaosharness.model.errors import BadInput
 from chaosharness.model.gate import Action, Point
 from chaosharness.model.window import Actor, ScenarioId
 
@@ -50,22 +49,8 @@ class Plan:
         return ScenarioId(self.flow, self.window, tuple(step.fault for step in self.steps))
 
     def as_json(self) -> dict[str, Any]:
-        """Plain types only; `from_json` reads it back."""
+        """Plain types only; scenario.replay reads it back."""
         return {"plan": 1, "id": str(self.id), **asdict(self)}
-
-    @classmethod
-    def from_json(cls, data: object, where: str) -> Plan:
-        """Raises BadInput naming `where` and what was found."""
-        if not isinstance(data, dict) or data.get("plan") != 1:
-            raise BadInput(f'{where}: expected a scenario plan ({{"plan": 1, …}}), found {str(data)[:60]!r}')
-        fields = {k: v for k, v in data.items() if k not in ("plan", "id")}
-        try:
-            fields["steps"] = tuple(Step(**step) for step in fields["steps"])
-            fields["point"], fields["actor"] = Point(fields["point"]), Actor(fields["actor"])
-            fields["action"] = Action(fields["action"])
-            return cls(**fields)
-        except (KeyError, TypeError, ValueError) as bad:
-            raise BadInput(f"{where}: not a scenario plan of this version: {bad}") from bad
 
 
 @dataclass(frozen=True, slots=True)
