@@ -131,6 +131,7 @@ class Availability:
     ok: bool
     version: str | None
     how: str
+    """The program that would be run, where `ok`; else what is missing, in words."""
     remedy: str | None = None
     """The one command that adds what is missing."""
 

@@ -1,7 +1,7 @@
 """Where a server's program is, and whether it is ready: the looks that every file of servers/ shares.
 
-In: names of programs, an instance and a check. Out: a path or None; a return when it is ready, else `ServerFailed` with
-the tail of its log. To try it: `suites/unit/test_servers_availability.py`.
+In: names of programs, an instance and a check. Out: a path or None, or `MissingServer`; a return when it is ready, else
+`ServerFailed` with the tail of its log. To try it: `suites/unit/test_servers_availability.py`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import chaosharness
-from chaosharness.model.errors import ServerFailed, TimedOut
+from chaosharness.model.errors import MissingServer, ServerFailed, TimedOut
 from chaosharness.model.wait import wait_for
-from chaosharness.ports.launch import Instance
+from chaosharness.ports.launch import Availability, Instance
 from chaosharness.servers.logs import tail
 
 CACHE = "CHAOSHARNESS_CACHE"
@@ -51,6 +51,13 @@ def find_program(on_path: str, in_cache: Sequence[str] = ()) -> Path | None:
 def is_program(path: Path) -> bool:
     """A file that may be executed."""
     return path.is_file() and os.access(path, os.X_OK)
+
+
+def program_of(found: Availability, title: str) -> str:
+    """The program to run. Raises MissingServer with what is missing, and the command that adds it."""
+    if not found.ok:
+        raise MissingServer(f"{title} cannot be started: {found.how}. To add it: {found.remedy}")
+    return found.how
 
 
 def wait_until_ready(instance: Instance, check: Callable[[], bool], within_s: float = READY_WITHIN_S) -> None:

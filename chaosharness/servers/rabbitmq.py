@@ -25,9 +25,9 @@ from urllib.parse import quote
 import requests
 
 from chaosharness.model.address import Address
-from chaosharness.model.errors import HarnessBroke, MissingServer
+from chaosharness.model.errors import HarnessBroke
 from chaosharness.ports.launch import Availability, Instance, Launcher, Namespace, Recipe
-from chaosharness.servers.availability import find_program, wait_until_ready
+from chaosharness.servers.availability import find_program, program_of, wait_until_ready
 
 REMEDY = "apt-get install -y rabbitmq-server"
 INSTALLED = Path("/usr/lib/rabbitmq/lib")
@@ -66,16 +66,14 @@ class RabbitMQ:
 
     def start(self, launcher: Launcher, folder: Path) -> Instance:
         """Starts it in `folder`, whose name becomes the instance's. Raises MissingServer, ServerFailed."""
-        found = self.available()
-        if not found.ok:
-            raise MissingServer(f"RabbitMQ cannot be started: {found.how}. To add it: {found.remedy}")
+        program = program_of(self.available(), "RabbitMQ")
         amqp, management = (Address("127.0.0.1", launcher.free_port()) for _ in range(2))
         folder = folder.resolve()
-        env = self._configure(Path(found.how), folder, amqp, management, distribution_port=launcher.free_port())
+        env = self._configure(Path(program), folder, amqp, management, distribution_port=launcher.free_port())
         instance = launcher.launch(
             Recipe(
                 name=folder.name,
-                argv=(found.how,),
+                argv=(program,),
                 env=env,
                 folder=folder / "data",
                 log=folder / "rabbitmq.log",

@@ -22,9 +22,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from chaosharness.model.address import Address
-from chaosharness.model.errors import HarnessBroke, MissingServer
+from chaosharness.model.errors import HarnessBroke
 from chaosharness.ports.launch import Availability, Instance, Launcher, Namespace, Recipe
-from chaosharness.servers.availability import wait_until_ready
+from chaosharness.servers.availability import program_of, wait_until_ready
 
 REMEDY = "apt-get install -y redis-server"
 PROGRAM = "redis-server"
@@ -62,9 +62,7 @@ class Redis:
 
     def start(self, launcher: Launcher, folder: Path) -> Instance:
         """Starts it in `folder`, whose name becomes the instance's. Raises MissingServer, ServerFailed."""
-        found = self.available()
-        if not found.ok:
-            raise MissingServer(f"Redis cannot be started: {found.how}. To add it: {found.remedy}")
+        program = program_of(self.available(), "Redis")
         address = Address("127.0.0.1", launcher.free_port())
         folder = folder.resolve()
         data = folder / "data"
@@ -72,7 +70,7 @@ class Redis:
         instance = launcher.launch(
             Recipe(
                 name=folder.name,
-                argv=(found.how, *_settings(address, data)),
+                argv=(program, *_settings(address, data)),
                 env={"PATH": os.environ.get("PATH", os.defpath), "HOME": str(data), "LANG": "C.UTF-8"},
                 folder=data,
                 log=folder / "redis.log",

@@ -16,9 +16,9 @@ from pathlib import Path
 import requests
 
 from chaosharness.model.address import Address
-from chaosharness.model.errors import MissingServer, ServerFailed
+from chaosharness.model.errors import ServerFailed
 from chaosharness.ports.launch import Availability, Instance, Launcher, Namespace, Recipe
-from chaosharness.servers.availability import find_program, is_program, wait_until_ready
+from chaosharness.servers.availability import find_program, is_program, program_of, wait_until_ready
 
 PROGRAM = "CHAOSHARNESS_TOXIPROXY"
 """Environment: the program to run, whatever else is installed."""
@@ -53,15 +53,13 @@ class Toxiproxy:
 
     def start(self, launcher: Launcher, folder: Path) -> Instance:
         """Starts it in `folder`, whose name becomes the instance's. Raises MissingServer, ServerFailed."""
-        found = self.available()
-        if not found.ok:
-            raise MissingServer(f"Toxiproxy cannot be started: {found.how}. To add it: {found.remedy}")
+        program = program_of(self.available(), "Toxiproxy")
         folder.mkdir(parents=True, exist_ok=True)
         api = Address("127.0.0.1", launcher.free_port())
         instance = launcher.launch(
             Recipe(
                 name=folder.name,
-                argv=(found.how, "-host", api.host, "-port", str(api.port)),
+                argv=(program, "-host", api.host, "-port", str(api.port)),
                 env={"LOG_LEVEL": "info"},
                 folder=folder,
                 log=folder / "toxiproxy.log",
