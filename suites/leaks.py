@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from chaosharness.keeper import tree
+from chaosharness.keeper import sockets, tree
 from chaosharness.model.errors import TimedOut
 from chaosharness.model.wait import wait_for
 
@@ -77,15 +77,11 @@ class Watch:
 def listening(pid: int) -> Mapping[str, int]:
     """The listening TCP sockets that a process has open: inode to port."""
     ports = dict(_listeners())
-    held: dict[str, int] = {}
     try:
-        for fd in Path(f"/proc/{pid}/fd").iterdir():
-            inode = _link(fd).removeprefix("socket:[").removesuffix("]")
-            if inode in ports:
-                held[inode] = ports[inode]
+        held = sockets.inodes(pid)
     except OSError:  # it has just ended
-        pass
-    return held
+        return {}
+    return {inode: ports[inode] for inode in held if inode in ports}
 
 
 def _listeners() -> Iterator[tuple[str, int]]:
@@ -110,13 +106,6 @@ def _command(pid: int) -> str:
 def _ports_of(pid: int) -> str:
     ports = sorted(listening(pid).values())
     return f" (listens on {', '.join(map(str, ports))})" if ports else ""
-
-
-def _link(path: Path) -> str:
-    try:
-        return os.readlink(path)
-    except OSError:
-        return ""
 
 
 def _entries(folder: Path) -> frozenset[Path]:

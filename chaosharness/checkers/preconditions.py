@@ -67,7 +67,7 @@ def owed_target(case: Case) -> Missing | None:
             return None
         return Missing(code, f"nobody was told how the publish of {key} ended" if own else f"{key} was never published")
     return (
-        None if key in case.sets.owed else Missing(code, f"{key} was neither reported ok, nor confirmed, nor delivered")
+        None if key in case.sets.owed else Missing(code, f"{key} was neither reported ok, nor confirmed, nor settled")
     )
 
 

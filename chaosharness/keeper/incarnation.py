@@ -1,7 +1,7 @@
 """The keeper's side of one minder: what became of the command, and which processes are its own.
 
 Goes in: a recipe as plain data. Comes out: calls of `Owner` when the command has started, when it has ended, and when
-its whole tree is gone. To try it: `suites/conformance/test_keeper_minder.py`.
+its whole tree is gone. To try it: `suites/conformance/test_keeper_restart.py`.
 """
 
 from __future__ import annotations

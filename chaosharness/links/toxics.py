@@ -8,10 +8,10 @@ those of Toxiproxy's README, "Toxics". To try it: `suites/unit/test_links_toxics
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 from chaosharness.model.errors import BadInput
+from chaosharness.model.names import nearest
 
 ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
     "latency": ("latency", "jitter"),  # ms
@@ -76,7 +76,7 @@ def _problems(toxic: Mapping[str, Any]) -> list[str]:
 
 
 def _nearest(word: object, known: Sequence[str] | Mapping[str, Any]) -> str:
-    near = get_close_matches(str(word), list(known), n=1)
+    near = nearest(str(word), known)
     return f" (nearest: {near[0]})" if near else ""
 
 

@@ -15,9 +15,10 @@ broker or client sent this, and a gate, a fault or a lost connection threw it aw
     publish     confirms! (bool: the channel or command is answered), persistent (bool), mandatory (bool), to
     confirm     ok! (bool; false = nack)                                                     keys: all that it covers
     returned    reason
-    deliver     redelivered! (bool), settled! (bool: settled by being handed over), how ("push" | "get" | command)
+    deliver     redelivered! (bool), settled! (bool: settled by being handed over), how ("push" | "get" | command),
+                place (where the client moved it to, to be settled there)
     settle      how! ("ack" | "nack" | "reject" | "remove"), requeue (bool), multiple (bool)
-    reclaim     -  a message is taken back into the source by a client (a reaper, a claim)
+    reclaim     place            a message is taken back into the source by a client (a reaper, a claim); from where
     blocked / unblocked  reason
     closed      scope! ("channel" | "connection"), by!, code, reason
     unparsed    reason!, bytes      the codec gave up here; what follows passes through undecoded
@@ -25,11 +26,12 @@ broker or client sent this, and a gate, a fault or a lost connection threw it aw
     foreign_key found!              a key of another scenario: the harness's own failure
     aside       what!, to           keyed traffic that is not of the source (a dead-letter publish, an output event)
     advice      code!, detail       a choice seen on the wire (auto_ack, transient, no_confirms, …)
-gates (origin relay; `gate!` is the gate's id; those that hit have link, conn and keys)
-    gate_armed / gate_disarmed
+gates (origin relay; `gate!` is the gate's id; keys: the aimed one; those that hit have link and conn)
+    gate_armed      point!
+    gate_disarmed   -                nothing came; no keys
     gate_held       point!, bytes!
     gate_cut        point!, bytes!   the unit and all behind it thrown away, both ends then closed
-    gate_released   forwarded! (bool), why! ("told" | "connection gone" | "deadline" | "disarmed"), bytes
+    gate_released   forwarded! (bool), why! ("told" | "connection gone" | "deadline" | "disarmed")
     gate_skipped    why! ("settled_on_delivery" | "settled_before_effect" | "no_confirms"): there is no such window
 sink (origin relay; `link` is the replica's link to the effect)
     request     sink!, method, target, idempotency_key
@@ -43,8 +45,8 @@ processes (origin keeper; `instance!`)
     started     pid!, incarnation!
     signalled   signal!, scope!, pids!
     exited      pid!, incarnation!, code! (negative: a signal), asked! (by the harness), gone! (the whole tree)
-faults (origin harness)
-    fault_injected  fault!, evidence! (mapping), link, ok! (bool)
+faults (origin harness; keys: the aimed one; link: to the broker, of the replica that holds it)
+    fault_injected  fault!, evidence! (mapping), ok! (bool)
     fault_healed    fault!, evidence!, ok!
 scenario (origin harness)
     step        what!, fault (the fault that is injected next: what comes before this is not its doing)

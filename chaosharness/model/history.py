@@ -23,16 +23,6 @@ class History:
         """The events of these kinds, in order."""
         return (event for event in self.events if event.kind in kinds)
 
-    def first(self, *kinds: Kind, key: str | None = None, after: Event | None = None) -> Event | None:
-        """The first event of these kinds (about `key`, and later in the history than `after`, where given)."""
-        seen = after is None
-        for event in self.events:
-            if not seen:
-                seen = event is after
-            elif event.kind in kinds and (key is None or key in event.keys):
-                return event
-        return None
-
     def about(self, key: str) -> tuple[Event, ...]:
         """The timeline of one message."""
         return tuple(event for event in self.events if key in event.keys)

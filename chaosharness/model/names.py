@@ -22,11 +22,6 @@ def glob_match(glob: str, text: str) -> bool:
     return _pattern(glob).fullmatch(text) is not None
 
 
-def is_glob(text: str) -> bool:
-    """Whether it has a wildcard at all."""
-    return "*" in text or "?" in text
-
-
 def nearest(word: str, known: Iterable[str], most: int = 1) -> list[str]:
     """Up to `most` known names that are spelt nearly like `word`, the best first."""
     from difflib import get_close_matches  # here, since only an error needs it

@@ -63,8 +63,8 @@ sink: Where effects land: an HTTP stub, a database table, an output topic, a mai
 store: What a service leans on to keep its promise: a Redis dedup store, a database.
 gate: A point in a tap or a sink where one message is held while something is broken. A hold stalls its channel,
   partition or connection in order; heartbeats and other channels go on.
-owed: Messages whose publish completed `ok`, or that a tap saw confirmed, or that a tap saw delivered. Each owes its
-  effects.
+owed: Messages whose publish completed `ok`, or that a tap saw confirmed, or delivered and settled. Each owes its
+  effects. A delivery alone obliges nobody: a broker may hand over what it has not stored yet.
 held: The broker's durable position still yields the message without an operator: ready or unacknowledged in the
   queue, or in one reachable by its dead-letter and retry bindings.
 replayed: A request that the sink collapsed by its idempotency key: harmless, and counted apart.

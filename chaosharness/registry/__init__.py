@@ -4,9 +4,8 @@ In: what is installed, and a flow. Out: plugins held to their ports, and the flo
 `Registry.load().names("faults")`.
 """
 
-from chaosharness.model.names import glob_match
 from chaosharness.registry.cells import check_only, select
 from chaosharness.registry.contract import breaches
 from chaosharness.registry.registry import Registry
 
-__all__ = ["Registry", "breaches", "check_only", "glob_match", "select"]
+__all__ = ["Registry", "breaches", "check_only", "select"]

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from chaosharness.checkers.semantics import observed
 from chaosharness.model.event import Event
-from chaosharness.model.semantic import Semantic
 from chaosharness.model.verdict import Finding, Result, RunResult, Verdict
 from chaosharness.model.window import WINDOWS
 from chaosharness.report.words import counted
@@ -104,9 +104,7 @@ def standing(flow: str, results: Sequence[Result]) -> Standing:
     """What the scenarios of one flow come to."""
     applicable = [result for result in results if result.verdict != Verdict.NOT_APPLICABLE]
     proven = [result for result in applicable if result.verdict in (Verdict.UPHELD, Verdict.VIOLATED)]
-    refuted = {semantic for result in proven for semantic in result.judgement.refutes}
-    # The enumeration goes from weak to strong.
-    observed = next((s.value for s in reversed(Semantic) if s.value not in refuted), None) if proven else None
+    strongest = observed(result.judgement.refutes for result in proven) if proven else None
     by_window: dict[str, list[Result]] = {}
     for result in applicable:
         if not loss_measured(result):
@@ -114,7 +112,7 @@ def standing(flow: str, results: Sequence[Result]) -> Standing:
     whole = sum(all(r.verdict != Verdict.UNPROVEN for r in of_window) for of_window in by_window.values())
     declared = next((result.declared for result in results if result.declared), None)
     because = next((result.because for result in results if result.because), "")
-    return Standing(flow, declared, because, observed, whole, len(by_window), bool(proven))
+    return Standing(flow, declared, because, strongest, whole, len(by_window), bool(proven))
 
 
 def standings(run: RunResult) -> tuple[Standing, ...]:

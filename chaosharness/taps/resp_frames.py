@@ -24,7 +24,6 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _AGGREGATES = {"*": 1, "~": 1, ">": 1, "%": 2, "|": 2}
 """Values per counted item: maps and attributes count pairs."""
 _BULKS = "$=!"
-_LINES = "+-:_#,("
 
 
 class Malformed(Exception):

@@ -13,7 +13,7 @@ from chaosharness.model.flow import Effect, Flow, Source
 from chaosharness.model.gate import Point
 from chaosharness.model.semantic import Promise
 from chaosharness.model.window import Actor
-from chaosharness.registry import Registry, check_only, glob_match, select
+from chaosharness.registry import Registry, check_only, select
 from chaosharness.registry.cells import cells_of
 
 
@@ -102,25 +102,6 @@ CELLS = cells_of("pay", [aim("effect-ack", "crash", "cut"), aim("stored", "crash
 )
 def test_select(scenarios: list[str], only: list[str], picked: list[str]) -> None:
     assert [str(cell.id) for cell in select(CELLS, scenarios, only)] == picked
-
-
-@pytest.mark.parametrize(
-    ("glob", "text", "matches"),
-    [
-        ("payment[effect-ack:crash]", "payment[effect-ack:crash]", True),
-        ("payment[*:cr?sh]", "payment[effect-ack:crash]", True),
-        ("p[ab]", "pa", False),
-        ("p[!a]", "p[!a]", True),
-        ("a.b", "axb", False),
-        ("a*", "a\nb", True),
-        ("a?", "a", False),
-        ("A", "a", False),
-        ("", "", True),
-        ("a", "ab", False),
-    ],
-)
-def test_globs(glob: str, text: str, matches: bool) -> None:
-    assert glob_match(glob, text) is matches
 
 
 IDS = [str(cell.id) for cell in CELLS]
