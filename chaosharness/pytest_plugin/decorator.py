@@ -48,10 +48,13 @@ class Scenario:
         flow = self.choice.flow
         if messages is not None:
             flow = replace(flow, workload=replace(flow.workload, messages=messages))
-        again = shlex.join(["pytest", self.nodeid, "--chaos-seed", str(self.run_of.seed)])
-        result = self.run_of.scenario(flow, self.choice.cell, self.choice.others, again)
+        result = self.run_of.scenario(flow, self.choice.cell, self.choice.others, self._reproduce())
         outcome(result)
         return result
+
+    def _reproduce(self) -> str:
+        line = ["pytest", self.nodeid, "--chaos-seed", str(self.run_of.seed)]
+        return shlex.join([*line, *(["--chaos-target", self.run_of.target] if self.run_of.target else [])])
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

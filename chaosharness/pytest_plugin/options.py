@@ -31,7 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Bad options end pytest with its usage error."""
     config.addinivalue_line("markers", "chaos: a scenario of chaosharness (`-m chaos` picks them all)")
     try:
-        check_backend(config.getoption("--chaos-backend"))
+        check_backend(config.getoption("--chaos-backend"), "--chaos-backend")
     except BadInput as bad:
         raise pytest.UsageError(str(bad)) from bad
     seed = config.getoption("--chaos-seed")

@@ -44,7 +44,20 @@ class Run:
                 runs=self.runs,
                 target=self.target,
             )
-        return self.session.run_cell(flow, cell, others, reproduce or _from_file(flow, cell, self.seed))
+        return self.session.run_cell(flow, cell, others, reproduce or self._from_file(flow, cell))
+
+    def _from_file(self, flow: Flow, cell: Cell) -> str:
+        """The command that runs a flow file's scenario again."""
+        line = ["chaosharness", "run", flow.origin, "--only", str(cell.id), "--seed", str(self.seed)]
+        return shlex.join([*line, *(["--target", self.target] if self.target else [])])
+
+    def unmatched(self) -> str | None:
+        """What is wrong with a `--chaos-only` that matched no cell of any flow."""
+        try:
+            check_only(self.only, self.seen, "--chaos-only")
+        except BadInput as bad:
+            return str(bad)
+        return None
 
     def finish(self, interrupted: bool) -> None:
         """Ends what was started and writes the report. Idempotent."""
@@ -61,10 +74,6 @@ class Run:
 RUN = pytest.StashKey[Run]()
 
 
-def _from_file(flow: Flow, cell: Cell, seed: int) -> str:
-    return shlex.join(["chaosharness", "run", flow.origin, "--only", str(cell.id), "--seed", str(seed)])
-
-
 def pytest_report_header(config: pytest.Config) -> str:
     return f"chaosharness: backend local (processes of this machine), seed {config.stash[RUN].seed}"
 
@@ -73,25 +82,22 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Writes the report. A `--chaos-only` that matched no scenario is a usage error."""
     run = session.config.stash[RUN]
     run.finish(interrupted=exitstatus == pytest.ExitCode.INTERRUPTED)
-    if run.only and exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+    if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and run.unmatched():
         session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Whatever pytest did: nothing is left."""
-    run = config.stash[RUN]
-    if run.session:
+    run = config.stash.get(RUN, None)  # there is none where the options were bad
+    if run and run.session:
         run.session.close()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     run = config.stash[RUN]
-    if run.only and not run.session:
-        try:
-            check_only(run.only, run.seen)
-        except BadInput as bad:
-            terminalreporter.write_line(f"chaosharness: {bad}", red=True)
     if run.session is None:
+        if unmatched := run.unmatched():
+            terminalreporter.write_line(f"chaosharness: {unmatched}", red=True)
         return
     result = run.session.result()
     terminalreporter.section("chaosharness")

@@ -53,8 +53,8 @@ def select(cells: Sequence[Cell], scenarios: Sequence[str] = ("*",), only: Seque
     ]
 
 
-def check_only(globs: Sequence[str], ids: Sequence[str]) -> None:
-    """Each `--only` glob must match one of the ids of all cells.
+def check_only(globs: Sequence[str], ids: Sequence[str], option: str = "--only") -> None:
+    """Each glob must match one of the ids of all cells. `option`: where they were given.
 
     Raises BadInput with the nearest ids; NotAvailableYet where it names a window or a fault of the contract that no
     cell has, or two faults at once.
@@ -65,11 +65,11 @@ def check_only(globs: Sequence[str], ids: Sequence[str]) -> None:
         asked = _ID.fullmatch(glob)
         later = asked and _not_yet(asked["flow"], asked["window"], asked["fault"], ids)
         if later:
-            raise NotAvailableYet(later, f"--only {glob}")
+            raise NotAvailableYet(later, f"{option} {glob}")
         near = nearest(glob, ids, 3) or list(ids[:3])
         hint = f"; nearest: {', '.join(near)}" if near else "; there are none"
         form = "" if asked else "; an id has the form flow[window:fault]"
-        raise BadInput(f"--only {glob}: matches no scenario{form}{hint}")
+        raise BadInput(f"{option} {glob}: matches no scenario{form}{hint}")
 
 
 def _not_yet(flow: str, window: str, fault: str, ids: Sequence[str]) -> str | None:

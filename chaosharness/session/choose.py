@@ -42,9 +42,9 @@ def sharers(flow: Flow, flows: Sequence[Flow]) -> tuple[Flow, ...]:
     return tuple(f for f in flows if f is not flow and f.consumer and f.consumer.shared and f.consumer.name == name)
 
 
-def check_backend(backend: str | None) -> None:
-    """`local` and `auto` run; `docker` is known and not there yet. Raises BadInput."""
+def check_backend(backend: str | None, option: str = "--backend") -> None:
+    """`local` and `auto` run; `docker` is known and not there yet. Raises BadInput naming the option."""
     if backend == "docker":
-        raise NotAvailableYet("the backend docker; use local", "--backend")
+        raise NotAvailableYet("the backend docker; use local", option)
     if backend is not None and backend not in BACKENDS:
-        raise BadInput(f"--backend: expected one of {', '.join(BACKENDS)}, found {backend!r}")
+        raise BadInput(f"{option}: expected one of {', '.join(BACKENDS)}, found {backend!r}")
