@@ -78,7 +78,7 @@ class Said:
         return f"exit code {self.code}\n--- standard output\n{self.out}\n--- standard error\n{self.err}"
 
 
-def chaosharness(folder: Path, *arguments: str, **env: str) -> Said:
+def cli(folder: Path, *arguments: str, **env: str) -> Said:
     """`chaosharness ARGUMENTS` in `folder`, to its end."""
     return _run([sys.executable, "-W", "error", "-m", "chaosharness", *arguments], folder, env)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from leaks import Watch
-from product import ENDS_WITHIN_S, FIXTURES, PYTEST, SLOW, Started, chaosharness, flow, inner_pytest, started, twin
+from product import ENDS_WITHIN_S, FIXTURES, PYTEST, SLOW, Started, cli, flow, inner_pytest, started, twin
 
 from chaosharness.ledger.reader import read
 from chaosharness.ledger.writer import SUFFIX
@@ -61,7 +61,7 @@ def keeper_is_done(watch: Watch) -> None:
 def readable(folder: Path, run: Path) -> None:
     """The report was written, and can be read again."""
     assert (run / "report.html").stat().st_size > 0
-    said = chaosharness(folder, "report", str(run))
+    said = cli(folder, "report", str(run))
     assert said.code == 0, said
 
 
@@ -82,7 +82,7 @@ def interrupted(folder: Path, way: list[str], number: signal.Signals, text: str 
 
 def test_after_a_run_that_is_upheld(watch: Watch, tmp_path: Path) -> None:
     (tmp_path / "flows.toml").write_text(flow(), encoding="utf-8")
-    said = chaosharness(tmp_path, "run", "flows.toml", "--only", f"*{CELL}*", "--runs", "runs")
+    said = cli(tmp_path, "run", "flows.toml", "--only", f"*{CELL}*", "--runs", "runs")
     assert said.code == 0, said
     (run,) = (tmp_path / "runs").iterdir()
     assert recorded(run) > 100
