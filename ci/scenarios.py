@@ -43,19 +43,30 @@ def cells(flow_file: Path, only: Sequence[str] = ()) -> list[Choice]:
 
 
 def run(
-    flow_file: Path, choices: Sequence[Choice], *, seed: int, runs: Path, each: Callable[[Result], None]
+    flow_file: Path,
+    choices: Sequence[Choice],
+    *,
+    seed: int,
+    seeds: Sequence[int] | None = None,
+    runs: Path,
+    each: Callable[[Result], None],
 ) -> Finished:
-    """Runs them in one session, so that servers start once; `each` is told every result. Raises ChaosError."""
+    """Runs them in one session, so that servers start once; `each` is told every result. Raises ChaosError.
+
+    `seed` decides every plan, unless `seeds` has one of its own for each.
+    """
     session = Session(Registry.load(), seed=seed, runs=runs)
     with session, terminated_like_interrupted():
         try:
-            for choice in choices:
-                line = reproduce_line(flow_file, str(choice.cell.id), session.seed)
+            for choice, own in zip(choices, seeds or [seed] * len(choices), strict=True):
+                session.seed = own
+                line = reproduce_line(flow_file, str(choice.cell.id), own)
                 each(session.run_cell(choice.flow, choice.cell, choice.others, line))
         except KeyboardInterrupt:
             session.interrupted = True
         finally:
             session.close()
+            session.seed = seed
             finished = session.result()
             page = write(finished, session.folder)
     return Finished(finished, session.folder, page)
