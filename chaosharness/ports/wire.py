@@ -69,8 +69,8 @@ class Codec(Protocol):
 class StubControl(Protocol):
     """What the relay gives to a sink's stub."""
 
-    def opened(self, link: str) -> int:
-        """A connection was accepted: its number."""
+    def opened(self, link: str, transport: asyncio.Transport) -> int:
+        """A connection was accepted: its number. The relay aborts it with the sink, if it is still open then."""
         ...
 
     def gone(self, link: str, conn: int) -> None:

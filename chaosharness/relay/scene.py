@@ -52,8 +52,9 @@ class Scene:
         self._stubs: dict[str, Stub] = {}
         self._tap_servers: list[asyncio.Server] = []
         self._sink_servers: list[asyncio.Server] = []
-        self._sink_transports: set[asyncio.BaseTransport] = set()
-        self._gone: set[int] = set()
+        self._sink_ends: dict[int, tuple[str, asyncio.Transport]] = {}
+        """Open connections to sinks, by number."""
+        self._ended = False
 
     def _append(
         self,
@@ -116,18 +117,26 @@ class Scene:
         self._sink_servers.append(server)
         return _address(server)
 
-    def opened(self, link: str) -> int:
+    def opened(self, link: str, transport: asyncio.Transport) -> int:
         number = next(self._numbers)
-        self.ledger.append(Kind.CONNECT, link=link, conn=number)
+        if self._ended:
+            transport.abort()
+        else:
+            self.ledger.append(Kind.CONNECT, link=link, conn=number)
+            self._sink_ends[number] = link, transport
         return number
 
     def gone(self, link: str, conn: int) -> None:
-        if conn not in self._gone:
-            self._gone.add(conn)
-            self.ledger.append(Kind.DISCONNECT, link=link, conn=conn, data={"by": Side.CLIENT.value})
+        self._close_sink_end(link, conn, Side.CLIENT.value)
+
+    def _close_sink_end(self, link: str, conn: int, by: str) -> None:
+        if self._sink_ends.pop(conn, None):
+            self.ledger.append(Kind.DISCONNECT, link=link, conn=conn, data={"by": by})
             self.gates.connection_gone(link, conn)
 
     def record(self, sightings: Sequence[Sighting], link: str, conn: int) -> None:
+        if self._ended:  # a request that was held to the end: it is not applied, and its ledger is complete
+            return
         for sighting in sightings:
             self.ledger.append(sighting.kind, sighting.keys, link=link, conn=conn, data=sighting.data)
             if sighting.kind is Kind.EFFECT:
@@ -135,7 +144,7 @@ class Scene:
                     self.gates.count_effect(key)
 
     async def pass_gate(self, point: Point, key: str, link: str, conn: int, size: int) -> bool:
-        if conn in self._gone:
+        if conn not in self._sink_ends:
             return False
         where = LinkId.parse(link)
         armed: ArmedGate | None = self.gates.stops(Sighting(Kind(point.value), (key,)), where, conn)
@@ -143,7 +152,7 @@ class Scene:
             return True
         holder = StubHolder()
         self.gates.hold(armed, holder, where, conn, size)
-        return await holder.done and conn not in self._gone
+        return await holder.done and conn in self._sink_ends
 
     # gates and the end
 
@@ -151,19 +160,23 @@ class Scene:
         self.gates.arm(gate)
 
     def close_sinks(self) -> None:
-        """No request is taken from now on."""
+        """No request is taken from now on: neither on a new connection nor on an open one."""
         for server in self._sink_servers:
             server.close()
         self._sink_servers.clear()
+        for conn, (link, transport) in list(self._sink_ends.items()):
+            self._close_sink_end(link, conn, "tap")
+            transport.abort()
 
     def end(self) -> None:
         """Ends every connection and listener, and closes the ledger as complete."""
-        self.gates.disarm_all()
         self.close_sinks()
+        self.gates.disarm_all()
         for server in self._tap_servers:
             server.close()
         for connection in list(self._connections):
             connection.abort()
+        self._ended = True
         self.ledger.end()
 
 

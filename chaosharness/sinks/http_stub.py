@@ -11,9 +11,9 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, unquote_to_bytes, urlsplit
 
 import h11
 
@@ -23,6 +23,9 @@ from chaosharness.model.key import KeyFinder, Place
 from chaosharness.ports.wire import StubControl
 
 MAX_BODY = 64 << 20
+FORM = "application/x-www-form-urlencoded"
+LINGER_S = 2.0
+"""How long a client whose request was rejected may go on sending; what it sends is thrown away."""
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -60,7 +63,7 @@ class HttpStub:
         if self.key_place:
             found = request.read(self.key_place)
             return self.finder.find(found.encode()) if found else None
-        return self.finder.find(request.target.encode(), *request.raw_headers, request.body)
+        return self.finder.find(*request.texts())
 
     def apply(self, request: Request, key: str, idempotency_key: str | None) -> tuple[Sighting, int, bytes]:
         """Decides what the request does: an effect, a replay, or a clash. Returns what to record and to answer."""
@@ -96,6 +99,11 @@ class Request:
         self.headers = {bytes(n).decode("ascii"): bytes(v).decode("latin-1") for n, v in head.headers}
         self.body = body
 
+    def texts(self) -> Sequence[bytes]:
+        """Wherever a key can be found by its shape. `%22` before a key would hide it: escapes are undone."""
+        body = unquote_to_bytes(self.body) if FORM in self.headers.get("content-type", "") else self.body
+        return unquote_to_bytes(self.target), *self.raw_headers, body
+
     def read(self, place: Place) -> str | None:
         return place.read(headers=self.headers, body=self.body, path=self.path, query=self.query)
 
@@ -113,13 +121,16 @@ class HttpConnection(asyncio.Protocol):
         self._head: h11.Request | None = None
         self._body = bytearray()
         self._task: asyncio.Task[None] | None = None
+        self._rejected: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self._conn = self._control.opened(self._link)
+        self._conn = self._control.opened(self._link, transport)
 
     def data_received(self, data: bytes) -> None:
+        if self._rejected:
+            return
         self._http.receive_data(data)
         self._read_on()
 
@@ -127,6 +138,8 @@ class HttpConnection(asyncio.Protocol):
         self._control.gone(self._link, self._conn)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._rejected:
+            self._rejected.cancel()
         self._control.gone(self._link, self._conn)
 
     def _read_on(self) -> None:
@@ -153,13 +166,15 @@ class HttpConnection(asyncio.Protocol):
             self._reject(bad)
 
     def _reject(self, bad: Exception) -> None:
+        """Answers, and goes on reading for a while: to close with bytes unread would reset the answer away."""
         status = getattr(bad, "error_status_hint", 400)
         unparsed = Sighting(Kind.UNPARSED, (), {"reason": f"not an HTTP request that can be read: {bad}"})
         self._control.record([unparsed], self._link, self._conn)
         if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             self._respond(status, json.dumps({"error": str(bad)}).encode(), close=True)
-        if self._transport:
-            self._transport.close()
+        if self._transport and not self._transport.is_closing():
+            self._transport.write_eof()
+            self._rejected = asyncio.get_running_loop().call_later(LINGER_S, self._transport.abort)
 
     async def _answer(self, request: Request) -> None:
         status, body = await self._handle(request)
@@ -189,7 +204,7 @@ class HttpConnection(asyncio.Protocol):
             no_effect = f"{request.method} {request.path} is not the declared effect ({stub.declared()})"
             return 404, json.dumps({"error": f"chaosharness: {no_effect}"}).encode()
         if key is None:
-            foreign = stub.finder.foreign(request.target.encode(), *request.raw_headers, request.body)
+            foreign = stub.finder.foreign(*request.texts())
             if foreign:
                 record(Sighting(Kind.FOREIGN_KEY, (), {"found": foreign}))
             what = f"request {request.method} {request.target}"
@@ -224,7 +239,8 @@ class HttpConnection(asyncio.Protocol):
         if close:
             headers.append(("connection", "close"))
         self._send(h11.Response(status_code=status, headers=headers))
-        self._send(h11.Data(data=body))
+        if not (self._head and self._head.method == b"HEAD"):  # RFC 9110, 9.3.2: the fields of a GET, no content
+            self._send(h11.Data(data=body))
         self._send(h11.EndOfMessage())
 
     def _send(self, event: h11.Event) -> None:
