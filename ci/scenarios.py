@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaosharness.cli.commands import style_of
+from chaosharness.cli.printing import style_of
 from chaosharness.cli.running import terminated_like_interrupted
 from chaosharness.flowfile import load
 from chaosharness.model.errors import ChaosError

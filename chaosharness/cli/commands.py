@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+from chaosharness.cli.printing import print_run
 from chaosharness.flowfile import init_files
 from chaosharness.model.errors import BadInput
 from chaosharness.model.terms import explain as explain_term
-from chaosharness.model.verdict import Verdict
 from chaosharness.ports.launch import Availability
 from chaosharness.registry import Registry
-from chaosharness.report import terminal
 from chaosharness.report.document import text
 from chaosharness.report.read import read
 from chaosharness.report.write import write_page
@@ -70,14 +67,7 @@ def report(options: argparse.Namespace) -> int:
     if options.json:
         sys.stdout.write(text(run))
         return 0
-    style: dict[str, Any] = style_of(sys.stdout)
-    print(terminal.matrix(run, **style))
-    for result in run.results:
-        if result.verdict is Verdict.VIOLATED:
-            print("\n" + terminal.violation(result, **style))
-        elif result.verdict is Verdict.UNPROVEN:
-            print("\n" + terminal.unproven(result, **style))
-    print("\n" + terminal.summary(run, page, reasons=True, **style))
+    print_run(run, page, reasons=True)
     return 0
 
 
@@ -89,12 +79,6 @@ def explain(options: argparse.Namespace) -> int:
     else:
         print(paragraph)
     return 0
-
-
-def style_of(stream: Any) -> dict[str, Any]:
-    """Colour for a terminal only, and marks that its encoding has."""
-    colour = stream.isatty() and "NO_COLOR" not in os.environ
-    return {"colour": colour, "encoding": getattr(stream, "encoding", None) or "ascii"}
 
 
 def _print_json(data: object) -> None:

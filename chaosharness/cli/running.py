@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from chaosharness.cli.commands import style_of
+from chaosharness.cli.printing import print_run, style_of
 from chaosharness.flowfile import load
 from chaosharness.model.errors import BadInput
 from chaosharness.model.flow import Flow
@@ -73,18 +73,6 @@ def run_command(options: argparse.Namespace) -> int:
     else:
         print_run(run, page)
     return _probe_code(run) if probing else run.exit_code
-
-
-def print_run(run: RunResult, page: Path) -> None:
-    """The matrix, every violation and unproven scenario explained, and the summary."""
-    style = style_of(sys.stdout)
-    print(terminal.matrix(run, **style))
-    for result in run.results:
-        if result.verdict is Verdict.VIOLATED:
-            print("\n" + terminal.violation(result, **style))
-        elif result.verdict is Verdict.UNPROVEN:
-            print("\n" + terminal.unproven(result, **style))
-    print("\n" + terminal.summary(run, page, **style))
 
 
 def reproduce_line(options: argparse.Namespace, file: str, cell: Cell, seed: int) -> str:

@@ -24,11 +24,6 @@ class GateTicket:
     def hold(self) -> Hold:
         return self._hold
 
-    def forward(self) -> Evidence:
-        """Lets the message go on."""
-        held = self._release(self._hold.gate, True)
-        return Evidence(held, "the held message went on" if held else "the gate held nothing any more")
-
     def discard(self) -> Evidence:
         held = self._release(self._hold.gate, False)
         what = "what was held is thrown away" if held else "the gate had let go before it was told to"

@@ -6,6 +6,7 @@ replica ──► link (Toxiproxy) ──► sink's stub (relay)
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -30,7 +31,7 @@ def with_reader(flow: Flow, broker: Broker) -> Flow:
     if flow.consumer:
         return flow
     argv, env = broker.reader(flow.source)
-    reader = Service(name=f"{flow.name}.reader", command=" ".join(argv), env=env)
+    reader = Service(name=f"{flow.name}.reader", command=shlex.join(argv), env=env)
     return replace(flow, consumer=reader, effects=(ARRIVAL,))
 
 
