@@ -178,7 +178,8 @@ class Scenario:
         if problem is None and self.producer:
             problem = self.producer.await_ready(self.observer)
             self.workload.start()
-        if problem:
+        if problem:  # perhaps because it went past its link
+            look_for_bypasses(self.wiring.instances, self.wiring.direct, self.ledger)
             self.notes.append(problem)
             self.ledger.append(Kind.NOTE, data={"text": problem})
         return problem is None
@@ -250,6 +251,7 @@ class Scenario:
         """Whatever way the run ended, nothing of it is left."""
         self.rig.nonces.append(self.nonce)
         with ExitStack() as ends:  # in reverse order, each whatever became of the others
+            ends.callback(self.observer.close)
             ends.callback(self.ledger.abandon)
             ends.callback(self.wiring.take_down)
             ends.callback(self.rig.keeper.record_to, None)
