@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,16 @@ class _Line(msgspec.Struct):
     data: dict[str, Any] = {}
 
 
+READ_AT_ONCE = 1 << 20
+
 _decoder = msgspec.json.Decoder(_Line)
 
 
 class LedgerFile:
-    """One file, read incrementally; a torn last line is left for the next read, or named a gap by `gaps`."""
+    """One file, read incrementally; a torn last line is left for the next read, or named a gap by `gaps`.
+
+    It stays open between reads, since a wait reads it hundreds of times a second: close it.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -40,14 +46,23 @@ class LedgerFile:
         self.clock: str | None = None
         self.ended = False
         self.faults: list[str] = []
+        self._fd: int | None = None
         self._offset = 0
         self._seq = 0
 
+    def close(self) -> None:
+        """Idempotent; a read opens it again."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
     def read_on(self) -> list[Event]:
         """The complete lines that were written since the last call."""
-        with self.path.open("rb") as file:
-            file.seek(self._offset)
-            data = file.read()
+        if self._fd is None:
+            self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        data = b""
+        while chunk := os.pread(self._fd, READ_AT_ONCE, self._offset + len(data)):
+            data += chunk
         complete = data.rfind(b"\n") + 1
         self._offset += complete
         events = []
@@ -56,6 +71,10 @@ class LedgerFile:
             if event:
                 events.append(event)
         return events
+
+    def is_there(self) -> bool:
+        """Whether its writer has made it yet."""
+        return self._fd is not None or self.path.exists()
 
     def gaps(self) -> list[str]:
         """What the file lacks, in words, as far as it was read."""
@@ -102,9 +121,8 @@ class LedgerFile:
 
 def read(path: Path) -> tuple[list[Event], list[str]]:
     """All events of one file up to its last complete line, and its gaps."""
-    file = LedgerFile(path)
-    events = file.read_on()
-    return events, file.gaps()
+    with closing(LedgerFile(path)) as file:
+        return file.read_on(), file.gaps()
 
 
 def merge(folder: Path) -> History:
@@ -115,7 +133,10 @@ def merge(folder: Path) -> History:
     files = [LedgerFile(path) for path in sorted(folder.glob(f"*{SUFFIX}"))]
     if not files:
         raise HarnessBroke(f"{folder}: no ledger file (*{SUFFIX}) here")
-    events = [event for file in files for event in file.read_on()]
+    events: list[Event] = []
+    for file in files:
+        with closing(file):
+            events += file.read_on()
     clocks = {file.clock for file in files if file.clock not in (None, "unknown")}
     if len(clocks) > 1:
         raise HarnessBroke(
@@ -130,8 +151,13 @@ class Follower:
     def __init__(self, folder: Path, origins: Sequence[str]) -> None:
         self._files = [LedgerFile(folder / f"{origin}{SUFFIX}") for origin in origins]
 
+    def close(self) -> None:
+        """Closes the files; idempotent."""
+        for file in self._files:
+            file.close()
+
     def poll(self) -> list[Event]:
         """Events since the last poll, in order of time among themselves."""
-        events = [event for file in self._files if file.path.exists() for event in file.read_on()]
+        events = [event for file in self._files if file.is_there() for event in file.read_on()]
         events.sort(key=lambda e: (e.at_ns, e.origin, e.seq))
         return events

@@ -49,6 +49,10 @@ class Observer:
         """instance → exit codes that nobody asked for"""
         self.last_activity = time.monotonic()
 
+    def close(self) -> None:
+        """Reads no more."""
+        self._follower.close()
+
     def poll(self) -> None:
         """Reads what was written since."""
         for event in self._follower.poll():

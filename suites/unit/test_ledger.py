@@ -104,6 +104,7 @@ def test_a_follower_sees_each_event_once(tmp_path: Path) -> None:
     ledger.append(Kind.NOTE)
     ledger.end()
     assert [e.seq for e in follower.poll()] == [2, 3]
+    follower.close()
 
 
 def test_no_returned_append_is_lost_by_sigkill(tmp_path: Path) -> None:
