@@ -198,6 +198,8 @@ class Connection:
             end.transport.abort()
         else:
             self.streams[Side.CLIENT].start(end.transport)
+            if Side.CLIENT in self._gone:
+                self.close_after_flush(Side.CLIENT.value)
 
     async def _connect(self) -> None:
         try:
@@ -210,6 +212,8 @@ class Connection:
     def end_gone(self, side: Side) -> None:
         """An end of file or a reset: the other end is told as soon as it has what went before."""
         self._gone.add(side)
+        if self._opened == [Side.CLIENT] and not self._closing:
+            return  # what the client sent goes on as soon as there is an end to take it
         self.close_after_flush(side.value)
         if self._gone == set(self._opened):
             self.abort()
