@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,8 @@ class RelayClient:
     def start(cls, launcher: Launcher, folder: Path) -> RelayClient:
         """Launches a relay process and waits for its first answer."""
         ours, theirs = socket.socketpair()
-        with theirs:
+        with theirs, ExitStack() as if_it_fails:
+            if_it_fails.callback(ours.close)
             recipe = Recipe(
                 name="relay",
                 argv=(sys.executable, "-m", "chaosharness.relay"),
@@ -51,9 +53,10 @@ class RelayClient:
                 log=folder / "relay.log",
                 stdio=(theirs.fileno(), theirs.fileno()),
             )
-            instance = launcher.launch(recipe)
-        client = cls(instance, ours)
-        client._ask("ping")
+            client = cls(launcher.launch(recipe), ours)
+            theirs.close()
+            client._ask("ping")
+            if_it_fails.pop_all()
         return client
 
     def close(self) -> None:
