@@ -114,11 +114,6 @@ class Bench:
         """The running broker itself."""
         return self.session._servers["rabbitmq"].instance
 
-    def folder(self, result: Result) -> Path:
-        """The scenario's folder."""
-        assert result.folder
-        return self.session.folder / result.folder
-
 
 @contextmanager
 def running(folder: Path) -> Iterator[Bench]:

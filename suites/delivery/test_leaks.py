@@ -20,7 +20,8 @@ WAYS = {
     "chaosharness": [sys.executable, "-m", "chaosharness", "run", "flows.toml", "--runs", "runs"],
     "pytest": [*PYTEST, "flows.toml", "--chaos-runs", "runs"],
 }
-RABBITMQ = (FIXTURES / "flows" / "services.toml").read_text(encoding="utf-8").replace("../", f"{FIXTURES}/")
+SERVICES = (FIXTURES / "flows" / "services.toml").read_text(encoding="utf-8").replace("../", f"{FIXTURES}/")
+SLOW_RABBITMQ = SERVICES.replace("[flow.payment.workload]", f"[flow.payment.workload]\n{SLOW}")
 
 
 @pytest.fixture
@@ -136,8 +137,9 @@ def test_after_a_kill(watch: Watch, tmp_path: Path, way: list[str]) -> None:
 
 def test_after_a_kill_with_rabbitmq(watch: Watch, tmp_path: Path) -> None:
     """Whose processes are many: epmd, the Erlang machine and its helpers."""
-    slow = RABBITMQ.replace("[flow.payment.workload]", f"[flow.payment.workload]\n{SLOW}")
-    run, code = interrupted(tmp_path, [*WAYS["pytest"], "--chaos-only", f"payment[{CELL}]"], signal.SIGKILL, slow)
+    run, code = interrupted(
+        tmp_path, [*WAYS["pytest"], "--chaos-only", f"payment[{CELL}]"], signal.SIGKILL, SLOW_RABBITMQ
+    )
     assert code == -signal.SIGKILL
     keeper_is_done(watch)
     assert recorded(run.run) > 20
@@ -145,8 +147,9 @@ def test_after_a_kill_with_rabbitmq(watch: Watch, tmp_path: Path) -> None:
 
 
 def test_after_an_interrupt_with_rabbitmq(watch: Watch, tmp_path: Path) -> None:
-    slow = RABBITMQ.replace("[flow.payment.workload]", f"[flow.payment.workload]\n{SLOW}")
-    run, code = interrupted(tmp_path, [*WAYS["chaosharness"], "--only", f"payment[{CELL}]"], signal.SIGINT, slow)
+    run, code = interrupted(
+        tmp_path, [*WAYS["chaosharness"], "--only", f"payment[{CELL}]"], signal.SIGINT, SLOW_RABBITMQ
+    )
     assert code == 130
     assert recorded(run.run) > 20
     no_data(run.run)
