@@ -136,7 +136,7 @@ def test_after_a_kill(watch: Watch, tmp_path: Path, way: list[str]) -> None:
 
 
 def test_after_a_kill_with_rabbitmq(watch: Watch, tmp_path: Path) -> None:
-    """Whose processes are many: epmd, the Erlang machine and its helpers."""
+    """Whose processes are several: the Erlang machine and its helpers."""
     run, code = interrupted(
         tmp_path, [*WAYS["pytest"], "--chaos-only", f"payment[{CELL}]"], signal.SIGKILL, SLOW_RABBITMQ
     )
