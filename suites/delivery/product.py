@@ -129,8 +129,14 @@ class Started:
 @contextmanager
 def started(argv: list[str], folder: Path, runs: Path) -> Iterator[Started]:
     """Yields when some effects have been applied, and the workload is still under way."""
+    # A job in a shell's background ignores Ctrl-C, and so would what it starts: this one is as typed at a terminal.
     process = subprocess.Popen(
-        argv, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        ["env", "--default-signal=INT", *argv],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     with process:
         try:
