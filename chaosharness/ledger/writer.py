@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from chaosharness.model.errors import HarnessBroke
-from chaosharness.model.event import Event, Kind
+from chaosharness.model.event import Event, Kind, Sighting
 
 FORMAT = 1
 SUFFIX = ".ledger.jsonl"
@@ -66,18 +66,19 @@ class Ledger:
             event = Event(
                 self._seq + 1, time.monotonic_ns(), self.origin, kind, tuple(keys), link, conn, dict(data or {})
             )
-            line: dict[str, Any] = {"seq": event.seq, "at_ns": event.at_ns, "kind": kind.value}
-            if event.keys:
-                line["keys"] = event.keys
-            if link is not None:
-                line["link"] = link
-            if conn is not None:
-                line["conn"] = conn
-            if event.data:
-                line["data"] = event.data
-            self._write(_encoder.encode(line) + b"\n")
+            self._write(_line(event.seq, event.at_ns, kind, event.keys, link, conn, event.data))
             self._seq = event.seq
         return event
+
+    def append_all(self, sightings: Sequence[Sighting], *, link: str, conn: int) -> None:
+        """Writes one event for each, in one write: all of them survive a SIGKILL when this returns, or none may."""
+        with self._lock:
+            lines = [
+                _line(seq, time.monotonic_ns(), one.kind, one.keys, link, conn, one.data)
+                for seq, one in enumerate(sightings, self._seq + 1)
+            ]
+            self._write(b"".join(lines))
+            self._seq += len(lines)
 
     def end(self) -> None:
         """Writes the END line, which says that nothing is missing after it, and closes the file. Idempotent."""
@@ -101,3 +102,25 @@ class Ledger:
             raise HarnessBroke(
                 f"ledger {self.path}: cannot append ({refused}); what was recorded before is kept"
             ) from refused
+
+
+def _line(
+    seq: int,
+    at_ns: int,
+    kind: Kind,
+    keys: Sequence[str],
+    link: str | None,
+    conn: int | None,
+    data: Mapping[str, Any],
+) -> bytes:
+    """One event as a line; fields that are empty are left out."""
+    line: dict[str, Any] = {"seq": seq, "at_ns": at_ns, "kind": kind.value}
+    if keys:
+        line["keys"] = keys
+    if link is not None:
+        line["link"] = link
+    if conn is not None:
+        line["conn"] = conn
+    if data:
+        line["data"] = data
+    return _encoder.encode(line) + b"\n"

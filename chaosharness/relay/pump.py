@@ -41,6 +41,9 @@ class Stream:
         self._stalled: dict[int, deque[Unit]] = {}
         self._early: list[bytes] = []
         self._held_lane: int | None = None
+        self._seen: list[Sighting] = []
+        self._outgoing: list[bytes] = []
+        """Forwarded, not yet recorded and written: what one read brought is one write to the ledger and one onward."""
 
     def feed(self, data: bytes) -> None:
         """Bytes from this direction's sender; also what is thrown away is decoded, so that the record says it."""
@@ -49,6 +52,7 @@ class Stream:
             return
         for unit in self.connection.codec.feed(self.side, data):
             self._take(unit)
+        self.flush()
 
     def start(self, out: asyncio.Transport) -> None:
         """The receiver is there: send what came before it was."""
@@ -81,6 +85,7 @@ class Stream:
 
     def _stop(self, armed: ArmedGate, unit: Unit) -> None:
         connection = self.connection
+        self.flush()  # what went before is in the ledger before the gate
         if wants_cut(armed):
             connection.gates.cut(armed, connection.link, connection.number, len(unit.data))
             self.dead = True
@@ -106,15 +111,24 @@ class Stream:
         if set(self._stalled) == {BARRIER}:
             for unit in self._stalled.pop(BARRIER):
                 self._take(unit)
+        self.flush()
         return 0
 
     def _forward(self, unit: Unit) -> None:
-        if unit.seen:
-            self.connection.record(unit.seen, str(self.connection.link), self.connection.number)
-        if self.out and not self.out.is_closing():
-            self.out.write(unit.data)
+        self._seen += unit.seen
+        self._outgoing.append(unit.data)
+
+    def flush(self) -> None:
+        """Records what was forwarded, then writes it."""
+        seen, self._seen = self._seen, []
+        outgoing, self._outgoing = self._outgoing, []
+        if seen:
+            self.connection.record(seen, str(self.connection.link), self.connection.number)
+        if outgoing and self.out and not self.out.is_closing():
+            self.out.write(b"".join(outgoing))
 
     def _discard(self, unit: Unit) -> None:
+        self.flush()
         if unit.seen:
             self.connection.record(unit.seen, str(self.connection.link), self.connection.number, discarded=True)
 
@@ -230,6 +244,7 @@ class Connection:
         self.append(Kind.DISCONNECT, link=str(self.link), conn=self.number, data={"by": by})
         self.gates.connection_gone(str(self.link), self.number)
         for stream in self.streams.values():
+            stream.flush()
             stream.dead = True
         self._timer = asyncio.get_running_loop().call_later(CLOSE_WITHIN_S, self.abort)
         for end in self.ends.values():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from chaosharness.relay.gates import ArmedGate, Gates
 from chaosharness.relay.pump import Connection
 
 
+@cache
 def load(group: str, name: str) -> Any:
     """What the entry point `name` of `group` names. Raises HarnessBroke if there is none."""
     for entry in entry_points(group=group, name=name):
@@ -98,9 +101,9 @@ class Scene:
 
     def record_wire(self, sightings: Sequence[Sighting], link: str, conn: int, *, discarded: bool = False) -> None:
         """Tap sightings into the ledger; `discarded` marks what never went on."""
-        for sighting in sightings:
-            data = {**sighting.data, "discarded": True} if discarded else sighting.data
-            self.ledger.append(sighting.kind, sighting.keys, link=link, conn=conn, data=data)
+        if discarded:
+            sightings = [replace(sighting, data={**sighting.data, "discarded": True}) for sighting in sightings]
+        self.ledger.append_all(sightings, link=link, conn=conn)
 
     # sinks
 

@@ -12,7 +12,7 @@ from chaosharness.model.event import Kind
 from chaosharness.ports.plugin import Held
 from chaosharness.scenario.observer import Observer
 
-ASK_BROKER_EVERY_S = 0.05
+ASK_BROKER_EVERY_S = 1.0
 """How often the broker is asked for its counts while messages are missing; at once when none is."""
 ON_THE_WAY_S = 0.3
 """A broker that settles on delivery has no count of what is between its socket and the tap: so long must be silence."""
@@ -31,7 +31,7 @@ class Drain:
     ledger: Ledger
     workload_done: Callable[[], bool]
     waiting_for: str = "its first look"
-    _asked_at: float = 0.0
+    _asked_at: float = field(default_factory=time.monotonic)
     _held: Held = field(default_factory=lambda: Held(None, None))
 
     def run(self, within_s: float) -> bool:

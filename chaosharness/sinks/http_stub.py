@@ -238,12 +238,11 @@ class HttpConnection(asyncio.Protocol):
         headers = [("content-type", "application/json"), ("content-length", str(len(body)))] if body else []
         if close:
             headers.append(("connection", "close"))
-        self._send(h11.Response(status_code=status, headers=headers))
-        if not (self._head and self._head.method == b"HEAD"):  # RFC 9110, 9.3.2: the fields of a GET, no content
-            self._send(h11.Data(data=body))
-        self._send(h11.EndOfMessage())
+        has_content = not (self._head and self._head.method == b"HEAD")  # RFC 9110, 9.3.2: the fields of a GET
+        content = [h11.Data(data=body)] if has_content else []
+        self._send(h11.Response(status_code=status, headers=headers), *content, h11.EndOfMessage())
 
-    def _send(self, event: h11.Event) -> None:
-        data = self._http.send(event)
+    def _send(self, *events: h11.Event) -> None:
+        data = b"".join(self._http.send(event) or b"" for event in events)
         if data and self._transport and not self._transport.is_closing():
             self._transport.write(data)

@@ -18,6 +18,8 @@ DEFAULTS = {"LANG": "C.UTF-8"}
 def clean_environment(service: Service, temporary: Path) -> dict[str, str]:
     """PATH, HOME, LANG and TMPDIR, and what `pass_env` names. Raises BadInput for a name that is not set."""
     inherited = {name: os.environ.get(name, DEFAULTS.get(name, "")) for name in INHERITED}
+    # The service runs in a folder of its own: `.venv/bin` must mean what it means here.
+    inherited["PATH"] = os.pathsep.join(os.path.abspath(one) for one in inherited["PATH"].split(os.pathsep) if one)
     for name in service.pass_env:
         if name not in os.environ:
             raise BadInput(f"{service.name}: pass_env names {name}, which is not set here")

@@ -35,6 +35,13 @@ def test_the_environment_is_clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert own.env["PATH"] == "/own"
 
 
+def test_a_relative_part_of_path_means_what_it_means_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "venv/bin::/bin")
+    recipe = command_recipe(Service("a", "a"), "a.0", fill, tmp_path)
+    assert recipe.env["PATH"] == f"{tmp_path}/venv/bin:/bin"
+
+
 def test_a_name_to_pass_that_is_not_set_is_bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("JAVA_HOME", raising=False)
     with pytest.raises(BadInput, match="pass_env names JAVA_HOME"):
