@@ -111,15 +111,16 @@ class Breaking:
             target = self._target(ticket)
             self.ledger.append(Kind.STEP, data={"what": f"inject {fault.id}", "fault": fault.id})
             with fault.inject(target) as injection:
-                evidence = injection.evidence
-                data = {"fault": fault.id, "ok": evidence.ok, "evidence": as_data(evidence)}
-                self.ledger.append(Kind.FAULT_INJECTED, [self.target], link=str(target.link.id), data=data)
-                self._let_go(ticket, fault, evidence)
+                self._record(Kind.FAULT_INJECTED, fault, injection.evidence, target.link.id)
+                self._let_go(ticket, fault, injection.evidence)
                 if step.until == "published":
                     self._await_published(workload)
             healed = injection.healed or Evidence(False, "the fault says nothing of its heal")
-            data = {"fault": fault.id, "ok": healed.ok, "evidence": as_data(healed)}
-            self.ledger.append(Kind.FAULT_HEALED, [self.target], link=str(target.link.id), data=data)
+            self._record(Kind.FAULT_HEALED, fault, healed, target.link.id)
+
+    def _record(self, kind: Kind, fault: Fault, evidence: Evidence, link: str) -> None:
+        data = {"fault": fault.id, "ok": evidence.ok, "evidence": as_data(evidence)}
+        self.ledger.append(kind, [self.target], link=link, data=data)
 
     def _await_completed(self) -> None:
         """The broker surely has what its producer knows it has: what is not stored yet it may hand over, and lose."""
