@@ -45,7 +45,8 @@ def new_seed() -> int:
 class Session:
     """One run. A context manager: leaving it ends every process that it started; nothing starts before it is needed.
 
-    `seed` decides every plan; `runs` is where the run's folder is made; `progress` is told (scenario id, phase).
+    `seed` decides every plan; `runs` is where the run's folder is made, unless there is a `folder` for it already;
+    `progress` is told (scenario id, phase).
     """
 
     def __init__(
@@ -54,12 +55,13 @@ class Session:
         *,
         seed: int | None = None,
         runs: Path = DEFAULT_RUNS,
+        folder: Path | None = None,
         target: str | None = None,
         progress: Callable[[str, str], None] = lambda scenario, phase: None,
     ) -> None:
         self.registry = registry
         self.seed = new_seed() if seed is None else seed
-        self.folder = _new_run_folder(runs)
+        self.folder = folder or _new_run_folder(runs)
         self.results: list[Result] = []
         self.broken: list[str] = []
         self.interrupted = False
