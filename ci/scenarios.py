@@ -20,6 +20,7 @@ from chaosharness.model.verdict import Result, RunResult, Verdict
 from chaosharness.registry import Registry
 from chaosharness.report import terminal
 from chaosharness.report.write import write
+from chaosharness.session.backend import Backend
 from chaosharness.session.choose import Choice, choose
 from chaosharness.session.session import DEFAULT_RUNS, Session
 
@@ -50,12 +51,13 @@ def run(
     seeds: Sequence[int] | None = None,
     runs: Path,
     each: Callable[[Result], None],
+    backend: Backend | None = None,
 ) -> Finished:
     """Runs them in one session, so that servers start once; `each` is told every result. Raises ChaosError.
 
-    `seed` decides every plan, unless `seeds` has one of its own for each.
+    `seed` decides every plan, unless `seeds` has one of its own for each; `backend`: None for the environment's.
     """
-    session = Session(Registry.load(), seed=seed, runs=runs)
+    session = Session(Registry.load(), seed=seed, runs=runs, backend=backend)
     with session, terminated_like_interrupted():
         try:
             for choice, own in zip(choices, seeds or [seed] * len(choices), strict=True):

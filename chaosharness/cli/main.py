@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from chaosharness.cli import commands
 from chaosharness.cli.running import run_command
 from chaosharness.model.errors import ChaosError
-from chaosharness.session.choose import BACKENDS
+from chaosharness.session.backend import BACKENDS, VARIABLE
 from chaosharness.session.session import DEFAULT_RUNS
 
 EXIT_CODES = """exit codes: 0 upheld (waived findings included); 1 violated; 2 bad input or usage; 3 unproven;
@@ -53,7 +53,7 @@ def _add_run(commands_: argparse._SubParsersAction[argparse.ArgumentParser], nam
     )
     run.add_argument("--seed", type=int, metavar="N", help="the same seed aims at the same messages (default: random)")
     run.add_argument("--target", metavar="WHICH", help="the aimed message: a number, a key, or module:function")
-    run.add_argument("--backend", choices=BACKENDS, default="auto", help="where servers come from (default: auto)")
+    run.add_argument("--backend", choices=BACKENDS, help=f"where servers come from (default: ${VARIABLE}, else auto)")
     run.add_argument(
         "--runs", metavar="DIR", default=str(DEFAULT_RUNS), help=f"where runs are kept (default: {DEFAULT_RUNS})"
     )

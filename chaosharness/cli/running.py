@@ -22,13 +22,14 @@ from chaosharness.report import terminal
 from chaosharness.report.document import text
 from chaosharness.report.write import write
 from chaosharness.scenario.replay import read_plan
-from chaosharness.session.choose import check_backend, choose, sharers
+from chaosharness.session.backend import choose_backend
+from chaosharness.session.choose import choose, sharers
 from chaosharness.session.session import Session
 
 
 def run_command(options: argparse.Namespace) -> int:
     """`run FILE`, `run --replay PLAN` and `probe FILE`. Raises BadInput before anything is started."""
-    check_backend(options.backend)
+    backend = choose_backend(options.backend)
     probing = options.command == "probe"
     registry = Registry.load()
     replay = read_plan(Path(options.replay)) if getattr(options, "replay", None) else None
@@ -48,6 +49,7 @@ def run_command(options: argparse.Namespace) -> int:
     session = Session(
         registry,
         seed=options.seed if plan is None else plan.seed,
+        backend=backend,
         runs=Path(options.runs),
         target=options.target,
         progress=progress.phase,

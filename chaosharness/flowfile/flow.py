@@ -36,6 +36,7 @@ class Surroundings:
     """`[service.NAME]`; None for one that could not be read."""
     folder: Path
     origin: str
+    images: Mapping[str, str]
     probe: bool
 
 
@@ -70,6 +71,7 @@ def read_flow(name: str, table: Table, around: Surroundings) -> Flow | None:
         scenarios=scenarios,
         origin=around.origin,
         folder=str(around.folder),
+        images=around.images,
     )
 
 

@@ -63,7 +63,7 @@ def parse(
     top = Table(tables, (), problems)
     images = top.strings("images") or {}
     services = _services(top.table("service"), folder)
-    around = Surroundings(plugins, services, folder, origin, probe)
+    around = Surroundings(plugins, services, folder, origin, images, probe)
     declared = top.table("flow")
     read = [read_flow(name, table, around) for name, table in declared.tables()] if declared else []
     flows = tuple(flow for flow in read if flow)
@@ -77,7 +77,7 @@ def parse(
         for flow in flows:
             _check_scenarios(flow, plugins, problems)
     problems.raise_any()
-    return FlowFile(path=origin, flows=flows, images=images)
+    return FlowFile(path=origin, flows=flows)
 
 
 def _services(table: Table | None, folder: Path) -> dict[str, Service | None]:

@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
@@ -171,6 +172,17 @@ class KeeperClient:
         folder = folder.resolve()
         self._call("remove_on_end", folder=str(folder))
         self._folders.append(folder)
+
+    def run_on_end(self, argv: Sequence[str], env: Mapping[str, str], within_s: float) -> None:
+        """The keeper runs it at its end, whatever that came from, when no process is left; `forget_on_end` undoes it.
+
+        For what is not a process below the keeper, e.g. containers.
+        """
+        self._call("run_on_end", command={"argv": list(argv), "env": dict(env), "within_s": within_s})
+
+    def forget_on_end(self) -> None:
+        """There is nothing left to run a command for."""
+        self._call("run_on_end", command=None)
 
     def owns(self, folder: Path) -> bool:
         """Whether a folder is the harness's own (the keeper's or one to be removed): may be emptied."""

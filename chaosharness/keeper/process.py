@@ -49,6 +49,7 @@ class Keeper:
         self._instances: dict[str, OwnedInstance] = {}
         self._ledger: Ledger | None = None
         self._folders: list[str] = []
+        self._last: dict[str, Any] | None = None
         self._ending = False
         self._harness = harness
         self._connected = True
@@ -201,6 +202,9 @@ class Keeper:
     def call_remove_on_end(self, folder: str) -> None:
         self._folders.append(folder)
 
+    def call_run_on_end(self, command: dict[str, Any] | None) -> None:
+        self._last = command
+
     def call_close(self) -> Steps[None]:
         return self._end_all("closed by the harness")
 
@@ -258,7 +262,22 @@ class Keeper:
 
             for folder in self._folders:
                 shutil.rmtree(folder, onerror=lambda _, path, error: _say(f"cannot remove {path}: {error[1]}"))
+        if self._last:
+            _run(**self._last)
         self.loop.later(0.0, self.loop.stop)
+
+
+def _run(argv: list[str], env: dict[str, str], within_s: float) -> None:
+    """One last command; what it says goes to this process's log."""
+    import subprocess
+
+    try:
+        code = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, timeout=within_s).returncode
+    except (OSError, subprocess.TimeoutExpired) as failed:
+        _say(f"{argv}: {failed}")
+    else:
+        if code:
+            _say(f"{argv}: exit code {code}")
 
 
 def _plain(result: object) -> object:

@@ -10,7 +10,7 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from chaosharness.model.address import Address
 
@@ -73,13 +73,24 @@ def remotes(pids: Iterable[int]) -> tuple[Address, ...]:
             owned[namespace][0].update(found)
         else:
             owned[namespace] = (found, pid)
-    result = set()
+    result: set[Address] = set()
     for mine, witness in owned.values():
-        rows = [row for row in _rows(witness) if row[9] in mine]
-        listening = {parse_address(row[1]).port for row in rows if row[3] == _LISTEN}
-        result |= {
-            parse_address(row[2])
-            for row in rows
-            if row[3] in (_ESTABLISHED, _SYN_SENT) and parse_address(row[1]).port not in listening
-        }
+        result.update(opened(row for row in _rows(witness) if row[9] in mine))
     return tuple(sorted(result))
+
+
+def remotes_in_namespace(pid: int) -> tuple[Address, ...]:
+    """The same for every process of the network namespace that `pid` is in."""
+    return opened(_rows(pid))
+
+
+def opened(rows: Iterable[Sequence[str]]) -> tuple[Address, ...]:
+    """Of rows of a TCP table, split into fields: the remote ends of connections that were opened from here, sorted."""
+    rows = [row for row in rows if len(row) > 3]
+    listening = {parse_address(row[1]).port for row in rows if row[3] == _LISTEN}
+    found = {
+        parse_address(row[2])
+        for row in rows
+        if row[3] in (_ESTABLISHED, _SYN_SENT) and parse_address(row[1]).port not in listening
+    }
+    return tuple(sorted(found))

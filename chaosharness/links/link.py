@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 from chaosharness.links.library import Consumer, Refused, Unanswered
+from chaosharness.links.ports import Listener
 from chaosharness.links.toxics import checked
 from chaosharness.model.address import Address, LinkId
 from chaosharness.model.errors import HarnessBroke
@@ -37,14 +38,18 @@ class Link:
     """A way from a service to a server. Made by `Toxiproxies.link`; implements ports.plugin.ToxicLink."""
 
     def __init__(
-        self, id: LinkId, listen: Address, create: Callable[[Address], Any], consumer: Consumer, made: set[str]
+        self, id: LinkId, where: Listener, create: Callable[[Address], Any], consumer: Consumer, made: set[str]
     ) -> None:
-        proxy = create(listen)
+        proxy = create(where.bind)
         self.link_id = id
         self.upstream = Address.parse(proxy.upstream)
         self.healed: Evidence | None = None
         """What the last `apply` left behind; None before its end."""
-        self._listen = Address.parse(proxy.listen)
+        self._bound = Address.parse(proxy.listen)
+        # a port that was left to Toxiproxy is known only now
+        self._listen, self.inside = (
+            Address(seen.host, seen.port or self._bound.port) for seen in (where.listen, where.inside)
+        )
         self._proxy = proxy
         self._create = create
         self._consumer = consumer
@@ -56,7 +61,7 @@ class Link:
 
     @property
     def listen(self) -> Address:
-        """Where the service connects to; it stays the same until the link is removed."""
+        """Where a process of this machine connects to (a container: `inside`), until the link is removed."""
         return self._listen
 
     def apply(self, *toxics: Mapping[str, Any]) -> AbstractContextManager[Evidence]:
@@ -102,7 +107,7 @@ class Link:
 
     def _expect(self, **asked: Any) -> dict[str, Any]:
         """The state read back, if it is the one asked for, at the addresses that the link has had from the start."""
-        asked = {"listen": str(self._listen), "upstream": str(self.upstream), **asked}
+        asked = {"listen": str(self._bound), "upstream": str(self.upstream), **asked}
         found = self.read_back()
         if any(found[field] != value for field, value in asked.items()):
             raise HarnessBroke(f"link {self.id}: asked for {asked}, Toxiproxy has {found}")
@@ -166,7 +171,7 @@ class Link:
     def _make_anew(self) -> None:
         """Ends what hangs: the proxy goes, with its connections and toxics, and one like it takes its address."""
         self._proxy.destroy()
-        self._proxy = self._create(self._listen)
+        self._proxy = self._create(self._bound)
         self._expect(enabled=True, toxics=[])
 
     def _evidence(self, what: str, found: Mapping[str, Any]) -> Evidence:

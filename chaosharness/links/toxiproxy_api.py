@@ -13,6 +13,7 @@ from typing import Any
 
 from chaosharness.links.library import CALL_TIMEOUT_S, Consumer, Library, Refused, Unanswered
 from chaosharness.links.link import Link, proxy_name
+from chaosharness.links.ports import Listener
 from chaosharness.model.address import Address, LinkId
 from chaosharness.model.errors import BadInput, HarnessBroke
 from chaosharness.ports.launch import Evidence
@@ -41,25 +42,28 @@ class Toxiproxies:
         """As the server tells it; a server built by `go install` says `git`. Raises HarnessBroke."""
         return str(self._consumer.get("/version").json()["version"])
 
-    def link(self, id: LinkId, listen: Address, upstream: Address) -> Link:
-        """A new link that listens at `listen`: port 0 takes a free one.
+    def link(self, id: LinkId, where: Listener | Address, upstream: Address) -> Link:
+        """A new link that listens there. An address: the same from everywhere, its port 0 for a free one.
 
         A port of the kernel's own choice can be lost to somebody else while the link is disabled: who disables links
         gives ports below the ephemeral range (`Launcher.free_port`). Raises BadInput where the host is no IPv4 address,
         HarnessBroke where the port is taken or the id is already in use.
         """
+        listener = where if isinstance(where, Listener) else Listener(where, where, where)
+        bind = listener.bind
         try:
-            IPv4Address(listen.host)
+            IPv4Address(bind.host)
         except ValueError:
-            raise BadInput(f"link {id}: listens at {listen}, expected an IPv4 address as host") from None
+            raise BadInput(f"link {id}: listens at {bind}, expected an IPv4 address as host") from None
         self._made.add(proxy_name(id))  # before the call, which may make it and not be heard
-        link = Link(id, listen, lambda at: self._create(id, at, upstream), self._consumer, self._made)
+        link = Link(id, listener, lambda at: self._create(id, at, upstream), self._consumer, self._made)
         found = link.read_back()
-        where = Address.parse(found["listen"])
-        fits = where.host == listen.host and listen.port in (0, where.port)
+        bound = Address.parse(found["listen"])
+        # Go's name for every address of the machine is [::]
+        fits = bound.host in (bind.host, "[::]" if bind.host == "0.0.0.0" else None) and bind.port in (0, bound.port)
         if not fits or found["upstream"] != str(upstream) or found["enabled"] is not True or found["toxics"]:
             link.remove()
-            raise HarnessBroke(f"link {id}: asked for {listen} to {upstream}, Toxiproxy has {found}")
+            raise HarnessBroke(f"link {id}: asked for {bind} to {upstream}, Toxiproxy has {found}")
         return link
 
     def remove_all(self) -> Evidence:

@@ -101,6 +101,8 @@ class Flow:
     """The flow file, or where the `Flow` was made; for errors and reproduce lines."""
     folder: str = "."
     """What relative paths are relative to: the flow file's folder."""
+    images: Mapping[str, str] = field(default_factory=dict)
+    """The flow file's `[images]`: by server, in place of the official ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,4 +111,3 @@ class FlowFile:
 
     path: str
     flows: tuple[Flow, ...]
-    images: Mapping[str, str] = field(default_factory=dict)

@@ -59,6 +59,45 @@ class Recipe:
     """File descriptors to become its standard input and output (a driven producer); None: none, and the log."""
 
 
+@dataclass(frozen=True, slots=True)
+class ContainerRecipe:
+    """How to run one server or one replica of a system under test as a container."""
+
+    name: str
+    """Unique in the session: `rabbitmq`, `payment.1`."""
+    image: str
+    env: Mapping[str, str]
+    """Beside the image's own."""
+    log: Path
+    """Standard output and error, line by line, each with its time."""
+    command: tuple[str, ...] = ()
+    """In place of the image's own; empty: the image's own."""
+    ports: Mapping[str, int | None] = field(default_factory=dict)
+    """What it listens on inside, by node; None: whatever port it is published at, the same inside."""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """Absolute path inside to content; put there before the first start."""
+    hostname: str | None = None
+    workdir: str | None = None
+    network: str | None = None
+    """A network of the user's that it joins too."""
+    service: bool = False
+    """A system under test: on the network of links, where no server is."""
+    restart: str = "never"
+    """As in `Recipe`."""
+    stdio: tuple[int, int] | None = None
+    """As in `Recipe`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How links reach this machine, on which taps and sinks listen."""
+
+    bind: str = "127.0.0.1"
+    """The address that taps and sinks listen at."""
+    seen_as: str = "127.0.0.1"
+    """The host by which Toxiproxy reaches them there."""
+
+
 class Instance(Protocol):
     """One running server or replica; it may go through several incarnations."""
 
@@ -66,7 +105,14 @@ class Instance(Protocol):
     def name(self) -> str: ...
 
     @property
-    def nodes(self) -> Mapping[str, Address]: ...
+    def nodes(self) -> Mapping[str, Address]:
+        """What it listens on, by name, as this machine reaches it."""
+        ...
+
+    @property
+    def inside(self) -> Mapping[str, Address]:
+        """The same, as a container of this session reaches it."""
+        ...
 
     @property
     def log(self) -> Path: ...
@@ -105,8 +151,24 @@ class Launcher(Protocol):
     @property
     def backend(self) -> str: ...
 
-    def launch(self, recipe: Recipe) -> Instance:
-        """Starts it; returns as soon as the process exists. Raises BadInput if the command is not there."""
+    def launch(self, recipe: Recipe | ContainerRecipe) -> Instance:
+        """Starts it; returns as soon as the process exists. Raises BadInput if the command or image is not there."""
+        ...
+
+    def ensure_image(self, image: str, named_by: str) -> None:
+        """Fetches a container image where it is not there. Raises BadInput naming the image and who named it."""
+        ...
+
+    def close(self) -> None:
+        """Ends what it launched that no keeper ends. Idempotent."""
+        ...
+
+    def record_to(self, folder: Path | None) -> None:
+        """From now on starts, signals and exits go to ledger files in `folder`; those before it are ended."""
+        ...
+
+    def ways(self) -> Sequence[Way]:
+        """How links may reach this machine, the likeliest first."""
         ...
 
     def free_port(self) -> int:
@@ -142,13 +204,22 @@ class Server(Protocol):
     name: str
     port: str
     """The node (a key of `Instance.nodes`) that clients connect to and links lead to."""
+    image: str
+    """The official container image, by pinned tag."""
 
     def available(self) -> Availability:
-        """Looks, starts nothing."""
+        """Whether this machine can run it as a process; looks, starts nothing."""
         ...
 
-    def start(self, launcher: Launcher, folder: Path) -> Instance:
-        """Starts it in `folder` and returns when it is ready for clients. Raises MissingServer, ServerFailed."""
+    def start(self, launcher: Launcher, folder: Path, image: str | None = None) -> Instance:
+        """Starts it and returns when it is ready for clients; without an image, as a process in `folder`.
+
+        Raises MissingServer, BadInput (an image that is not to be had), ServerFailed.
+        """
+        ...
+
+    def version(self, instance: Instance) -> str:
+        """As the running server tells it."""
         ...
 
     def wait_ready(self, instance: Instance) -> None:

@@ -16,6 +16,7 @@ from chaosharness.model.verdict import Result, Verdict
 from chaosharness.registry import Registry, check_only
 from chaosharness.report import terminal
 from chaosharness.report.write import write
+from chaosharness.session.backend import Backend
 from chaosharness.session.session import Session
 
 
@@ -23,6 +24,7 @@ from chaosharness.session.session import Session
 class Run:
     """Options, and the session once a scenario needs it."""
 
+    backend: Backend
     seed: int
     runs: Path
     target: str | None
@@ -40,6 +42,7 @@ class Run:
         if self.session is None:
             self.session = Session(
                 self.registry,
+                backend=self.backend,
                 seed=self.seed,
                 runs=self.runs,
                 target=self.target,
@@ -75,7 +78,8 @@ RUN = pytest.StashKey[Run]()
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    return f"chaosharness: backend local (processes of this machine), seed {config.stash[RUN].seed}"
+    run = config.stash[RUN]
+    return f"chaosharness: backend {run.backend}, seed {run.seed}"
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

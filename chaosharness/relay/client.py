@@ -23,7 +23,6 @@ from chaosharness.ports.wire import CodecOptions
 ANSWER_WITHIN_S = 10.0
 LOOK_EVERY_S = 0.2
 """How often a relay that has not answered is looked at: the keeper holds its end of the channel open when it dies."""
-HOST = "127.0.0.1"
 
 
 class RelayClient:
@@ -38,6 +37,8 @@ class RelayClient:
         self._buffer = b""
         self._broken: HarnessBroke | None = None
         self._lock = threading.Lock()
+        self.bind = "127.0.0.1"
+        """Where taps and sinks listen."""
 
     @classmethod
     def start(cls, launcher: Launcher, folder: Path) -> RelayClient:
@@ -70,7 +71,7 @@ class RelayClient:
     def tap(self, link: LinkId, upstream: Address, codec: str, options: CodecOptions) -> Address:
         """Opens a tap for `link`; returns where it listens."""
         fields = {**asdict(options), "facts": dict(options.facts)}
-        answer = self._ask("tap", link=str(link), upstream=str(upstream), codec=codec, options=fields, host=HOST)
+        answer = self._ask("tap", link=str(link), upstream=str(upstream), codec=codec, options=fields, host=self.bind)
         return Address.parse(answer["address"])
 
     def add_sink(self, name: str, stub: str, options: Mapping[str, Any]) -> None:
@@ -78,7 +79,7 @@ class RelayClient:
 
     def sink(self, name: str, link: LinkId) -> Address:
         """Opens the sink for `link`; returns where it listens."""
-        return Address.parse(self._ask("sink", name=name, link=str(link), host=HOST)["address"])
+        return Address.parse(self._ask("sink", name=name, link=str(link), host=self.bind)["address"])
 
     def arm(self, gate: Gate) -> None:
         self._ask("arm", gate=asdict(gate))

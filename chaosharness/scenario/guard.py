@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
-
 from chaosharness.ledger.writer import Ledger
-from chaosharness.model.address import Address
 from chaosharness.model.event import Kind
 from chaosharness.ports.launch import Instance
+from chaosharness.scenario.wiring import Wiring
 
 
-def look_for_bypasses(instances: Mapping[tuple[str, int], Instance], direct: Set[Address], ledger: Ledger) -> None:
-    """Writes a BYPASS for every connection that leads past a link right now."""
-    ports = {address.port for address in direct}
-    for instance in instances.values():
+def look_for_bypasses(wiring: Wiring, ledger: Ledger) -> None:
+    """Writes a BYPASS for every connection that leads past a link right now.
+
+    A port of this machine was drawn for its server, and is known under any address. Among containers a server has its
+    usual port, as others have that are none of ours: there the whole address counts.
+    """
+    ports = {address.port for address in wiring.direct}
+    for instance in wiring.instances.values():
         for remote in instance.remotes():
-            if remote.port in ports:
+            if remote.port in ports or remote in wiring.inside:
                 ledger.append(Kind.BYPASS, data={"instance": instance.name, "remote": str(remote)})
 
 

@@ -15,7 +15,7 @@ from chaosharness.model.wait import wait_for
 
 T = TypeVar("T")
 
-ORIGINS = ("harness", "relay", "keeper")
+ORIGINS = ("harness", "relay", "keeper", "docker")
 QUIET_KINDS = frozenset({Kind.STEP, Kind.NOTE, Kind.READY, Kind.KEPT_BACK, Kind.DRAIN_STARTED, Kind.QUIET})
 """What the harness itself writes while it waits: no sign of life of a system under test."""
 

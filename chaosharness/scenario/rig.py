@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chaosharness.keeper.client import KeeperClient
+from chaosharness.links.ports import LinkPorts
 from chaosharness.links.toxiproxy_api import Toxiproxies
-from chaosharness.ports.launch import Instance, Launcher, Server
+from chaosharness.ports.launch import Instance, Launcher, Server, Way
 from chaosharness.registry import Registry
 from chaosharness.relay.client import RelayClient
 
@@ -26,10 +26,12 @@ class Rig:
     """Everything is started; the session owns it."""
 
     registry: Registry
-    keeper: KeeperClient
     launcher: Launcher
     relay: RelayClient
     toxiproxies: Toxiproxies
+    link_ports: LinkPorts
+    way: Way
+    """How links reach the relay."""
     servers: Mapping[str, Running]
     folder: Path
     """The run's folder; each scenario gets one of its own in `scenarios/`."""

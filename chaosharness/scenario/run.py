@@ -179,7 +179,7 @@ class Scenario:
             problem = self.producer.await_ready(self.observer)
             self.workload.start()
         if problem:  # perhaps because it went past its link
-            look_for_bypasses(self.wiring.instances, self.wiring.direct, self.ledger)
+            look_for_bypasses(self.wiring, self.ledger)
             self.notes.append(problem)
             self.ledger.append(Kind.NOTE, data={"text": problem})
         return problem is None
@@ -188,7 +188,7 @@ class Scenario:
         self.ledger.append(Kind.KEPT_BACK, data={"count": self.plan.kept_back})
         with self.phase("publish"):
             self.workload.begin()
-            look_for_bypasses(self.wiring.instances, self.wiring.direct, self.ledger)
+            look_for_bypasses(self.wiring, self.ledger)
             fired = self.breaking.await_gate(self.workload)
         with self.phase("fault"):
             if fired:
@@ -211,7 +211,7 @@ class Scenario:
         with self.phase("quiet"):
             faults = [self.rig.registry.fault(step.fault) for step in self.plan.steps]
             ending.await_quiet(any(fault.leaves_survivors for fault in faults))
-        look_for_bypasses(self.wiring.instances, self.wiring.direct, self.ledger)
+        look_for_bypasses(self.wiring, self.ledger)
 
     def _stop(self) -> None:
         """Systems under test first, then the sinks, then a last look at what the broker still yields."""
@@ -220,7 +220,7 @@ class Scenario:
         relay.close_sinks()
         self._ending().record_yields()
         relay.end()
-        self.rig.keeper.record_to(None)
+        self.rig.launcher.record_to(None)
         if relay.failures:
             raise HarnessBroke("; ".join(relay.failures))
         self.ledger.end()
@@ -254,7 +254,7 @@ class Scenario:
             ends.callback(self.observer.close)
             ends.callback(self.ledger.abandon)
             ends.callback(self.wiring.take_down)
-            ends.callback(self.rig.keeper.record_to, None)
+            ends.callback(self.rig.launcher.record_to, None)
             ends.callback(self.rig.relay.end)
             if self.producer:
                 ends.callback(self.producer.close)

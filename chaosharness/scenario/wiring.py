@@ -52,6 +52,8 @@ class Wiring:
     instances: dict[tuple[str, int], Instance] = field(default_factory=dict)
     direct: set[Address] = field(default_factory=set)
     """Where a system under test must not connect to: past its link."""
+    inside: set[Address] = field(default_factory=set)
+    """The same, by the addresses that servers have among containers."""
     _harness_tap: Address | None = None
     _ends: ExitStack = field(default_factory=ExitStack)
 
@@ -60,11 +62,12 @@ class Wiring:
         rig = self.rig
         self.running = rig.servers[self.broker.server]
         rig.relay.begin(folder, self.nonce, rig.nonces)
-        rig.keeper.record_to(folder)
+        rig.launcher.record_to(folder)
         server, instance = self.running.server, self.running.instance
         self.namespace = server.lease(instance, self.nonce)
         self._ends.callback(server.release, instance, self.namespace)
-        self.direct.update(self.running.instance.nodes.values())
+        self.direct.update(instance.nodes.values())
+        self.inside.update(instance.inside.values())
         for flow in (self.flow, *self.others):
             if flow.source.declare and flow.source.broker == self.flow.source.broker:
                 self.broker.declare(self.running.instance, self.namespace, flow.source)
@@ -137,8 +140,9 @@ class Wiring:
         if identity not in self.links:
             upstream = behind(identity)
             self.direct.add(upstream)
-            listen = Address("127.0.0.1", self.rig.launcher.free_port())
-            self.links[identity] = link = self.rig.toxiproxies.link(identity, listen, upstream)
+            self._ends.callback(self.rig.link_ports.give_back, listener := self.rig.link_ports.lend())
+            seen = Address(self.rig.way.seen_as, upstream.port)
+            self.links[identity] = link = self.rig.toxiproxies.link(identity, listener, seen)
             self._ends.callback(link.remove)
         return self.links[identity]
 

@@ -19,9 +19,10 @@ from pathlib import Path
 from chaosharness.keeper.client import KeeperClient
 from chaosharness.model.address import Address
 from chaosharness.model.errors import BadInput, HarnessBroke
-from chaosharness.ports.launch import Evidence, Recipe, Scope, Signal
+from chaosharness.ports.launch import ContainerRecipe, Evidence, Recipe, Scope, Signal, Way
 
 FIRST_PORT = 10_000
+NO_IMAGES = "{}: the image {} needs Docker, and the backend is local"
 _FEWEST_PORTS = 1_000
 _TRIES = 200
 _RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
@@ -43,6 +44,10 @@ class LocalInstance:
 
     @property
     def nodes(self) -> Mapping[str, Address]:
+        return self._recipe.nodes
+
+    @property
+    def inside(self) -> Mapping[str, Address]:
         return self._recipe.nodes
 
     @property
@@ -100,11 +105,28 @@ class LocalLauncher:
         # not the global generator: a run with a seed must not hand out the ports of the run before it
         self._random = random.SystemRandom()
 
-    def launch(self, recipe: Recipe) -> LocalInstance:
+    def launch(self, recipe: Recipe | ContainerRecipe) -> LocalInstance:
         """Starts it; returns as soon as its command runs. Raises BadInput naming a command that cannot be run."""
+        if isinstance(recipe, ContainerRecipe):
+            raise BadInput(NO_IMAGES.format(recipe.name, recipe.image))
         instance = LocalInstance(self._keeper, recipe)
         self._keeper.launch(recipe)
         return instance
+
+    def ensure_image(self, image: str, named_by: str) -> None:
+        """There are none here. Raises BadInput."""
+        raise BadInput(NO_IMAGES.format(named_by, image))
+
+    def close(self) -> None:
+        """What it launched is the keeper's to end."""
+
+    def record_to(self, folder: Path | None) -> None:
+        """Process events go to the keeper's ledger file in `folder`."""
+        self._keeper.record_to(folder)
+
+    def ways(self) -> tuple[Way, ...]:
+        """All is on 127.0.0.1."""
+        return (Way(),)
 
     def free_port(self) -> int:
         """A port that nothing is bound to, below the kernel's ephemeral range; never the same twice."""

@@ -1,7 +1,7 @@
-"""RabbitMQ as one process that leaves nothing behind, and a vhost of its own for each scenario.
+"""RabbitMQ as one process or container that leaves nothing behind, and a vhost of its own for each scenario.
 
-In: a launcher and a folder. Out: an instance with the nodes `amqp` and `management`, both on 127.0.0.1, its
-configuration in `folder/conf`, its data in `folder/data`, its log in `folder/rabbitmq.log`; leases, each a fresh vhost.
+In: a launcher and a folder. Out: an instance with the nodes `amqp` and `management`, its log in `folder/rabbitmq.log`, a
+process's configuration in `folder/conf`, its data in `folder/data`; leases, each a fresh vhost.
 To try it: `suites/conformance/test_servers_rabbitmq.py`.
 
 The node runs without epmd, Erlang's port mapper, which would outlive it: a single node that is told its own port needs
@@ -26,15 +26,21 @@ import requests
 
 from chaosharness.model.address import Address
 from chaosharness.model.errors import HarnessBroke
-from chaosharness.ports.launch import Availability, Instance, Launcher, Namespace, Recipe
+from chaosharness.ports.launch import Availability, ContainerRecipe, Instance, Launcher, Namespace, Recipe
 from chaosharness.servers.availability import find_program, program_of, wait_until_ready
 
 REMEDY = "apt-get install -y rabbitmq-server"
 INSTALLED = Path("/usr/lib/rabbitmq/lib")
 """Where Debian puts it: the `rabbitmq-server` on its PATH insists on being root or the user rabbitmq; this does not."""
 USER = "chaosharness"
-"""Also the password: the broker listens on 127.0.0.1 alone and lives for one run."""
+"""Also the password: the broker lives for one run, and is reached from this machine alone (an engine elsewhere: from
+wherever its host is)."""
 WANTED_PLUGIN = "rabbitmq_management"
+PLUGINS = f"[{WANTED_PLUGIN}].\n"
+NODE = "rabbit@localhost"
+INSIDE = {"amqp": 5672, "management": 15672}
+"""The ports in a container."""
+DISTRIBUTION_PORT = 25672
 AMQP_HEADER = b"AMQP\x00\x00\x09\x01"
 METHOD_FRAME = b"\x01"
 LOOK_TIMEOUT_S = 2.0
@@ -47,6 +53,7 @@ class RabbitMQ:
 
     name = "rabbitmq"
     port = "amqp"
+    image = "rabbitmq:4.0.5"
 
     def __init__(self, config: Sequence[str] = (), erl_args: Sequence[str] = ()) -> None:
         self.config = tuple(config)
@@ -64,24 +71,17 @@ class RabbitMQ:
             )
         return Availability(self.name, True, _version(program), str(program))
 
-    def start(self, launcher: Launcher, folder: Path) -> Instance:
-        """Starts it in `folder`, whose name becomes the instance's. Raises MissingServer, ServerFailed."""
-        program = program_of(self.available(), "RabbitMQ")
-        amqp, management = (Address("127.0.0.1", launcher.free_port()) for _ in range(2))
+    def start(self, launcher: Launcher, folder: Path, image: str | None = None) -> Instance:
+        """Starts it in `folder`, whose name becomes the instance's. Raises MissingServer, BadInput, ServerFailed."""
         folder = folder.resolve()
-        env = self._configure(Path(program), folder, amqp, management, distribution_port=launcher.free_port())
-        instance = launcher.launch(
-            Recipe(
-                name=folder.name,
-                argv=(program,),
-                env=env,
-                folder=folder / "data",
-                log=folder / "rabbitmq.log",
-                nodes={"amqp": amqp, "management": management},
-            )
-        )
+        instance = launcher.launch(self._container(folder, image) if image else self._process(launcher, folder))
         self.wait_ready(instance)
         return instance
+
+    def version(self, instance: Instance) -> str:
+        """As the management API tells it. Raises HarnessBroke."""
+        with _Management(instance) as api:
+            return str(api.ask("GET", "/overview").json()["rabbitmq_version"])
 
     def wait_ready(self, instance: Instance) -> None:
         """Returns when AMQP shakes hands and the management API answers. Raises ServerFailed with the log's tail."""
@@ -107,6 +107,33 @@ class RabbitMQ:
         with _Management(instance) as api:
             api.call("DELETE", f"/vhosts/{quote(namespace.name, safe='')}")
 
+    def _process(self, launcher: Launcher, folder: Path) -> Recipe:
+        program = program_of(self.available(), "RabbitMQ")
+        amqp, management = (Address("127.0.0.1", launcher.free_port()) for _ in range(2))
+        return Recipe(
+            name=folder.name,
+            argv=(program,),
+            env=self._configure(Path(program), folder, amqp, management, distribution_port=launcher.free_port()),
+            folder=folder / "data",
+            log=folder / "rabbitmq.log",
+            nodes={"amqp": amqp, "management": management},
+        )
+
+    def _container(self, folder: Path, image: str) -> ContainerRecipe:
+        config = (*_config(*(Address("0.0.0.0", port) for port in INSIDE.values())), "loopback_users = none")
+        return ContainerRecipe(
+            name=folder.name,
+            image=image,
+            command=("rabbitmq-server",),
+            env=self._environment(DISTRIBUTION_PORT),
+            log=folder / "rabbitmq.log",
+            ports=dict(INSIDE),
+            files={
+                "/etc/rabbitmq/rabbitmq.conf": "\n".join((*config, *self.config, "")).encode(),
+                "/etc/rabbitmq/enabled_plugins": PLUGINS.encode(),
+            },
+        )
+
     def _configure(
         self, program: Path, folder: Path, amqp: Address, management: Address, distribution_port: int
     ) -> Mapping[str, str]:
@@ -117,28 +144,14 @@ class RabbitMQ:
         cookie = conf / ".erlang.cookie"
         cookie.write_text(secrets.token_hex(16))
         cookie.chmod(0o400)
-        (conf / "enabled_plugins").write_text(f"[{WANTED_PLUGIN}].\n")
+        (conf / "enabled_plugins").write_text(PLUGINS)
         (conf / "rabbitmq-env.conf").touch()
         (conf / "rabbitmq.conf").write_text("\n".join((*_config(amqp, management), *self.config, "")))
-        erl_args = (
-            "-sname", "rabbit@localhost", "-start_epmd", "false", "-erl_epmd_port", str(distribution_port),
-            "-kernel", "inet_dist_use_interface", "{127,0,0,1}",
-            # A durable queue that was declared moments before a SIGKILL was now and then gone after it: the log of
-            # Mnesia, RabbitMQ's table store, is dumped every three minutes by default.
-            "-mnesia", "dump_log_time_threshold", "200", *self.erl_args,
-        )  # fmt: skip
         return {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(conf),
             "LANG": "C.UTF-8",
-            "ERL_CRASH_DUMP_SECONDS": "0",
-            # The start script then becomes the node, instead of staying its parent and turning signals into commands.
-            "RUNNING_UNDER_SYSTEMD": "true",
-            "RABBITMQ_NODENAME": "rabbit@localhost",
-            "RABBITMQ_DIST_PORT": str(distribution_port),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": " ".join(erl_args),
-            # Its default, none, is for containers that share a processor, and doubles the time to start.
-            "RABBITMQ_SCHEDULER_BUSY_WAIT_THRESHOLD": "short",
+            **self._environment(distribution_port),
             "RABBITMQ_CONFIG_FILE": str(conf / "rabbitmq.conf"),
             "RABBITMQ_CONF_ENV_FILE": str(conf / "rabbitmq-env.conf"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(conf / "enabled_plugins"),
@@ -147,6 +160,26 @@ class RabbitMQ:
             "RABBITMQ_SCHEMA_DIR": str(conf / "schema"),
             "RABBITMQ_MNESIA_BASE": str(data / "mnesia"),
             "RABBITMQ_LOG_BASE": str(folder / "log"),
+        }
+
+    def _environment(self, distribution_port: int) -> dict[str, str]:
+        """What holds for a process and for a container."""
+        erl_args = (
+            "-sname", NODE, "-start_epmd", "false", "-erl_epmd_port", str(distribution_port),
+            "-kernel", "inet_dist_use_interface", "{127,0,0,1}",
+            # A durable queue that was declared moments before a SIGKILL was now and then gone after it: the log of
+            # Mnesia, RabbitMQ's table store, is dumped every three minutes by default.
+            "-mnesia", "dump_log_time_threshold", "200", *self.erl_args,
+        )  # fmt: skip
+        return {
+            "ERL_CRASH_DUMP_SECONDS": "0",
+            # The start script then becomes the node, instead of staying its parent and turning signals into commands.
+            "RUNNING_UNDER_SYSTEMD": "true",
+            "RABBITMQ_NODENAME": NODE,
+            "RABBITMQ_DIST_PORT": str(distribution_port),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": " ".join(erl_args),
+            # Its default, none, is for containers that share a processor, and doubles the time to start.
+            "RABBITMQ_SCHEDULER_BUSY_WAIT_THRESHOLD": "short",
         }
 
 
@@ -166,7 +199,11 @@ class _Management:
         self._session.close()
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> int:
-        """The status, 2xx; anything else raises HarnessBroke with what was asked and what was answered."""
+        """The status of `ask`."""
+        return self.ask(method, path, body).status_code
+
+    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> requests.Response:
+        """The answer, 2xx; anything else raises HarnessBroke with what was asked and what was answered."""
         url = f"http://{self._instance.nodes['management']}/api{path}"
         asked = f"{self._instance.name}: {method} {url}"
         try:
@@ -177,7 +214,7 @@ class _Management:
             raise HarnessBroke(
                 f"{asked} was answered with {answer.status_code}: {answer.text[:300]}; see {self._instance.log}"
             )
-        return answer.status_code
+        return answer
 
 
 def _config(amqp: Address, management: Address) -> Iterator[str]:

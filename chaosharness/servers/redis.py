@@ -1,7 +1,7 @@
-"""Redis as one process with a folder of its own, and an empty database of its own for each scenario.
+"""Redis as one process or container, and an empty database of its own for each scenario.
 
-In: a launcher and a folder. Out: an instance with the node `redis` on 127.0.0.1, its data in `folder/data`, its log in
-`folder/redis.log`; and leases, each a database number. To try it: `suites/conformance/test_servers_redis.py`.
+In: a launcher and a folder. Out: an instance with the node `redis`, its log in `folder/redis.log`, its data in
+`folder/data` (a process's); and leases, each a database number. To try it: `suites/conformance/test_servers_redis.py`.
 
 No configuration file of the system is read. The append-only file is on, because a list that a killed Redis forgets
 would show nothing of the system under test.
@@ -23,13 +23,15 @@ from redis.retry import Retry
 
 from chaosharness.model.address import Address
 from chaosharness.model.errors import HarnessBroke
-from chaosharness.ports.launch import Availability, Instance, Launcher, Namespace, Recipe
+from chaosharness.ports.launch import Availability, ContainerRecipe, Instance, Launcher, Namespace, Recipe
 from chaosharness.servers.availability import program_of, wait_until_ready
 
 REMEDY = "apt-get install -y redis-server"
 PROGRAM = "redis-server"
 ALSO_IN = ("/usr/bin", "/usr/sbin", "/usr/local/bin")
 """Looked into after PATH: a service's or a cron job's PATH may lack them."""
+INSIDE = 6379
+"""The port in a container."""
 DATABASES = 4096
 LEASES = "chaosharness:leases"
 """In database 0: how many databases were leased. The server counts, so that sessions that share it do not collide."""
@@ -42,6 +44,7 @@ class Redis:
 
     name = "redis"
     port = "redis"
+    image = "redis:8.0.2"
 
     def available(self) -> Availability:
         """Looks for the program and asks it for its version; starts no server."""
@@ -60,25 +63,31 @@ class Redis:
             return Availability(self.name, False, None, how, REMEDY)
         return Availability(self.name, True, version.group(1), program)
 
-    def start(self, launcher: Launcher, folder: Path) -> Instance:
-        """Starts it in `folder`, whose name becomes the instance's. Raises MissingServer, ServerFailed."""
-        program = program_of(self.available(), "Redis")
-        address = Address("127.0.0.1", launcher.free_port())
+    def start(self, launcher: Launcher, folder: Path, image: str | None = None) -> Instance:
+        """Starts it in `folder`, whose name becomes the instance's. Raises MissingServer, BadInput, ServerFailed."""
         folder = folder.resolve()
-        data = folder / "data"
-        data.mkdir(parents=True)
-        instance = launcher.launch(
-            Recipe(
-                name=folder.name,
-                argv=(program, *_settings(address, data)),
-                env={"PATH": os.environ.get("PATH", os.defpath), "HOME": str(data), "LANG": "C.UTF-8"},
-                folder=data,
-                log=folder / "redis.log",
-                nodes={self.port: address},
-            )
-        )
+        instance = launcher.launch(_container(folder, image) if image else self._process(launcher, folder))
         self.wait_ready(instance)
         return instance
+
+    def version(self, instance: Instance) -> str:
+        """As INFO has it. Raises HarnessBroke if Redis cannot be reached."""
+        with _calling(instance, "tell its version"), connected(instance, 0) as client:
+            return str(client.info("server")["redis_version"])
+
+    def _process(self, launcher: Launcher, folder: Path) -> Recipe:
+        program = program_of(self.available(), "Redis")
+        address = Address("127.0.0.1", launcher.free_port())
+        data = folder / "data"
+        data.mkdir(parents=True)
+        return Recipe(
+            name=folder.name,
+            argv=(program, *_settings(address, data)),
+            env={"PATH": os.environ.get("PATH", os.defpath), "HOME": str(data), "LANG": "C.UTF-8"},
+            folder=data,
+            log=folder / "redis.log",
+            nodes={self.port: address},
+        )
 
     def wait_ready(self, instance: Instance) -> None:
         """Returns when PING is answered: once the data is loaded. Raises ServerFailed with the log's tail."""
@@ -112,7 +121,19 @@ class Redis:
             client.flushdb()
 
 
-def _settings(address: Address, data: Path) -> tuple[str, ...]:
+def _container(folder: Path, image: str) -> ContainerRecipe:
+    return ContainerRecipe(
+        name=folder.name,
+        image=image,
+        # who may connect is for the network to say that its container is on
+        command=(PROGRAM, "--protected-mode", "no", *_settings(Address("0.0.0.0", INSIDE), "/data")),
+        env={},
+        log=folder / "redis.log",
+        ports={Redis.port: INSIDE},
+    )
+
+
+def _settings(address: Address, data: Path | str) -> tuple[str, ...]:
     settings = {
         "bind": address.host,
         "port": str(address.port),

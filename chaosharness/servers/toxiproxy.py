@@ -16,8 +16,8 @@ from pathlib import Path
 import requests
 
 from chaosharness.model.address import Address
-from chaosharness.model.errors import ServerFailed
-from chaosharness.ports.launch import Availability, Instance, Launcher, Namespace, Recipe
+from chaosharness.model.errors import HarnessBroke, ServerFailed
+from chaosharness.ports.launch import Availability, ContainerRecipe, Instance, Launcher, Namespace, Recipe
 from chaosharness.servers.availability import find_program, is_program, program_of, wait_until_ready
 
 PROGRAM = "CHAOSHARNESS_TOXIPROXY"
@@ -27,13 +27,24 @@ REMEDY = 'GOBIN="$PWD/.cache/bin" go install github.com/Shopify/toxiproxy/v2/cmd
 BUILD_INFO = re.compile(rb"\tgithub\.com/Shopify/toxiproxy/v2\tv(\d+\.\d+\.\d+)")
 PRINTED = re.compile(r"toxiproxy-server version (\S+)")
 LOOK_TIMEOUT_S = 2.0
+INSIDE = 8474
+"""The API's port in a container."""
+FEWEST_LINKS = 16
+"""Each published port costs Docker a process and some 30 ms."""
+LINK = "link."
+"""Nodes that are ports for links: `link.0`, `link.1`, …"""
 
 
 class Toxiproxy:
-    """The proxy server; its only node is its API, and it listens on 127.0.0.1 alone."""
+    """The proxy server. As a process it listens on 127.0.0.1 alone, and links at any free port of it; as a container it
+    has, beside its API, `links` published ports for them."""
 
     name = "toxiproxy"
     port = "api"
+    image = "ghcr.io/shopify/toxiproxy:2.12.0"
+
+    def __init__(self, links: int = FEWEST_LINKS) -> None:
+        self.links = links
 
     def available(self) -> Availability:
         """Looks for the program and asks it for its version; starts no server."""
@@ -51,23 +62,44 @@ class Toxiproxy:
             return self._missing(f"{program} is {version}; {'.'.join(map(str, OLDEST))} or newer is needed")
         return Availability(self.name, True, version, str(program))
 
-    def start(self, launcher: Launcher, folder: Path) -> Instance:
-        """Starts it in `folder`, whose name becomes the instance's. Raises MissingServer, ServerFailed."""
-        program = program_of(self.available(), "Toxiproxy")
+    def start(self, launcher: Launcher, folder: Path, image: str | None = None) -> Instance:
+        """Starts it in `folder`, whose name becomes the instance's. Raises MissingServer, BadInput, ServerFailed."""
         folder.mkdir(parents=True, exist_ok=True)
-        api = Address("127.0.0.1", launcher.free_port())
-        instance = launcher.launch(
-            Recipe(
-                name=folder.name,
-                argv=(program, "-host", api.host, "-port", str(api.port)),
-                env={"LOG_LEVEL": "info"},
-                folder=folder,
-                log=folder / "toxiproxy.log",
-                nodes={self.port: api},
-            )
-        )
+        instance = launcher.launch(self._container(folder, image) if image else self._process(launcher, folder))
         self.wait_ready(instance)
         return instance
+
+    def version(self, instance: Instance) -> str:
+        """As its API tells it; `git` for a build that does not know its own. Raises HarnessBroke."""
+        try:
+            answer = requests.get(f"http://{instance.nodes[self.port]}/version", timeout=LOOK_TIMEOUT_S)
+            return str(answer.json()["version"])
+        except (requests.RequestException, ValueError, KeyError) as error:
+            raise HarnessBroke(f"{instance.name}: cannot tell its version: {error}") from error
+
+    def _process(self, launcher: Launcher, folder: Path) -> Recipe:
+        program = program_of(self.available(), "Toxiproxy")
+        api = Address("127.0.0.1", launcher.free_port())
+        return Recipe(
+            name=folder.name,
+            argv=(program, "-host", api.host, "-port", str(api.port)),
+            env={"LOG_LEVEL": "info"},
+            folder=folder,
+            log=folder / "toxiproxy.log",
+            nodes={self.port: api},
+        )
+
+    def _container(self, folder: Path, image: str) -> ContainerRecipe:
+        links = {f"{LINK}{number}": None for number in range(self.links)}
+        return ContainerRecipe(
+            name=folder.name,
+            image=image,
+            command=("-host=0.0.0.0", f"-port={INSIDE}"),
+            env={"LOG_LEVEL": "info"},
+            log=folder / "toxiproxy.log",
+            ports={self.port: INSIDE, **links},
+            service=True,  # on the network of those who use links
+        )
 
     def wait_ready(self, instance: Instance) -> None:
         """Returns when /version answers. Raises ServerFailed, with the log's tail where it ended."""

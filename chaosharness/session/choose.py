@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chaosharness.model.errors import BadInput, NotAvailableYet
 from chaosharness.model.flow import Flow
 from chaosharness.model.plan import Cell
 from chaosharness.registry import Registry, check_only, select
-
-BACKENDS = ("auto", "docker", "local")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +37,3 @@ def sharers(flow: Flow, flows: Sequence[Flow]) -> tuple[Flow, ...]:
         return ()
     name = flow.consumer.name
     return tuple(f for f in flows if f is not flow and f.consumer and f.consumer.shared and f.consumer.name == name)
-
-
-def check_backend(backend: str | None, option: str = "--backend") -> None:
-    """`local` and `auto` run; `docker` is known and not there yet. Raises BadInput naming the option."""
-    if backend == "docker":
-        raise NotAvailableYet("the backend docker; use local", option)
-    if backend is not None and backend not in BACKENDS:
-        raise BadInput(f"{option}: expected one of {', '.join(BACKENDS)}, found {backend!r}")

@@ -7,31 +7,23 @@ import platform
 import random
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import msgspec
 
-from chaosharness.keeper.client import KeeperClient
-from chaosharness.links.toxiproxy_api import Toxiproxies
-from chaosharness.model.errors import BadInput, ChaosError, HarnessBroke, MissingServer
+from chaosharness.model.errors import BadInput, ChaosError, HarnessBroke
 from chaosharness.model.flow import Flow
 from chaosharness.model.plan import Cell, Plan
 from chaosharness.model.verdict import Code, Judgement, Missing, Result, RunResult, Verdict
-from chaosharness.ports.launch import Availability, Instance
 from chaosharness.registry import Registry
-from chaosharness.relay.client import RelayClient
 from chaosharness.scenario.planning import make_plan
-from chaosharness.scenario.rig import Rig, Running
 from chaosharness.scenario.run import run_scenario
-from chaosharness.servers.local import LocalLauncher
-from chaosharness.servers.toxiproxy import Toxiproxy
+from chaosharness.session.backend import Backend, choose_backend
+from chaosharness.session.parts import Parts
 
 DEFAULT_RUNS = Path(".chaosharness/runs")
 LARGEST_SEED = 2**32
@@ -45,8 +37,8 @@ def new_seed() -> int:
 class Session:
     """One run. A context manager: leaving it ends every process that it started; nothing starts before it is needed.
 
-    `seed` decides every plan; `runs` is where the run's folder is made, unless there is a `folder` for it already;
-    `progress` is told (scenario id, phase).
+    `seed` decides every plan; `backend`: None for the environment's choice; `runs` is where the run's folder is made,
+    unless there is a `folder` for it already; `progress` is told (scenario id, phase).
     """
 
     def __init__(
@@ -56,11 +48,13 @@ class Session:
         seed: int | None = None,
         runs: Path = DEFAULT_RUNS,
         folder: Path | None = None,
+        backend: Backend | None = None,
         target: str | None = None,
         progress: Callable[[str, str], None] = lambda scenario, phase: None,
     ) -> None:
         self.registry = registry
         self.seed = new_seed() if seed is None else seed
+        self.backend = backend or choose_backend(None)
         self.folder = folder or _new_run_folder(runs)
         self.results: list[Result] = []
         self.broken: list[str] = []
@@ -68,13 +62,7 @@ class Session:
         self._target = target
         self._progress = progress
         self._flows: dict[str, Flow] = {}
-        self._versions: dict[str, str] = {}
-        self._keeper: KeeperClient | None = None
-        self._rig: Rig | None = None
-        self._toxiproxies: Toxiproxies | None = None
-        self._relay: RelayClient | None = None
-        self._servers: dict[str, Running] = {}
-        self._starts = 1
+        self._parts = Parts(registry, self.backend, self.folder)
         self._began = time.monotonic()
         self._started = datetime.now(UTC)
 
@@ -88,14 +76,7 @@ class Session:
 
     def close(self) -> None:
         """Ends everything that was started. Idempotent."""
-        keeper, relay, toxiproxies = self._keeper, self._relay, self._toxiproxies
-        self._keeper = self._rig = self._toxiproxies = self._relay = None
-        self._servers = {}
-        self._starts += 1
-        with ExitStack() as ends:
-            for part in (keeper, relay, toxiproxies):
-                if part:
-                    ends.callback(part.close)
+        self._parts.close()
 
     # scenarios
 
@@ -113,7 +94,7 @@ class Session:
         self._flows[flow.name] = flow
         scenario = str(plan.id)
         self._progress(scenario, "servers")
-        rig = self._running([flow, *others])
+        rig = self._parts.rig([flow, *others])
         rig.phase = lambda phase: self._progress(scenario, phase)
         began = time.monotonic()
         try:
@@ -149,52 +130,6 @@ class Session:
         data = msgspec.json.format(msgspec.json.encode({**plan.as_json(), "file": flow.origin}), indent=2)
         (self.folder / folder / "plan.json").write_bytes(data + b"\n")
 
-    # what they share
-
-    def _running(self, flows: Iterable[Flow]) -> Rig:
-        """The rig, with every server that these flows need; starts what is not there yet."""
-        needed = {self.registry.broker(flow.source.broker).server for flow in flows}
-        missing = sorted(needed - set(self._servers))
-        servers = {name: self.registry.server(name) for name in missing}
-        if self._rig is None:
-            _check_available([Toxiproxy().available(), *(server.available() for server in servers.values())])
-            self._keeper = KeeperClient.start(self.folder / "keeper")
-            launcher = LocalLauncher(self._keeper)
-        else:
-            _check_available([server.available() for server in servers.values()])
-            launcher = self._rig.launcher  # type: ignore[assignment]
-
-        with ThreadPoolExecutor(max_workers=8) as pool:
-            starting = {name: pool.submit(self._start, server, launcher) for name, server in servers.items()}
-            if self._rig is None:
-                proxy = pool.submit(self._start, Toxiproxy(), launcher)
-                self._relay = RelayClient.start(launcher, _made(self.folder / "relay"))
-                self._toxiproxies = Toxiproxies(proxy.result().nodes["api"])
-            for name, started in starting.items():
-                self._servers[name] = Running(servers[name], started.result())
-        if self._rig is None:
-            assert self._keeper
-            assert self._relay
-            assert self._toxiproxies
-            self._rig = Rig(
-                registry=self.registry,
-                keeper=self._keeper,
-                launcher=launcher,
-                relay=self._relay,
-                toxiproxies=self._toxiproxies,
-                servers=self._servers,
-                folder=self.folder,
-            )
-        return self._rig
-
-    def _start(self, server: Any, launcher: LocalLauncher) -> Instance:
-        assert self._keeper
-        folder = self.folder / (f"servers-{self._starts}" if self._starts > 1 else "servers") / server.name
-        self._keeper.remove_on_end(folder / "data")
-        self._versions[server.name] = server.available().version or "unknown"
-        instance: Instance = server.start(launcher, folder)
-        return instance
-
     # the end
 
     def result(self) -> RunResult:
@@ -205,10 +140,11 @@ class Session:
             versions={
                 "chaosharness": version("chaosharness"),
                 "python": platform.python_version(),
-                **dict(sorted(self._versions.items())),
+                **dict(sorted(self._parts.versions.items())),
             },
             environment={
-                "backend": "local",
+                "backend": str(self.backend),
+                **({"images": dict(sorted(self._parts.images.items()))} if self._parts.images else {}),
                 "platform": platform.platform(),
                 "cores": len(os.sched_getaffinity(0)),
                 "command": " ".join(sys.argv[:1] + sys.argv[1:]),
@@ -252,18 +188,6 @@ def _broken(flow: Flow, plan: Plan, why: str, reproduce: str, duration_s: float)
         seed=plan.seed,
         because=flow.promise.because,
     )
-
-
-def _check_available(found: Sequence[Availability]) -> None:
-    lacking = [one for one in found if not one.ok]
-    if lacking:
-        lines = [f"{one.server} cannot be started here: {one.how}; to add it: {one.remedy}" for one in lacking]
-        raise MissingServer("\n".join([*lines, "`chaosharness doctor` shows what this machine has"]))
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def _new_run_folder(runs: Path) -> Path:

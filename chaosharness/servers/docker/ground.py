@@ -1,0 +1,185 @@
+"""A session's own piece of an engine: its client, its two networks, its labels, and the end of all of it.
+
+Goes in: an engine, a keeper. Comes out: networks to put containers on, and the addresses at which they are reached.
+To try it: `suites/conformance/test_docker_ground.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import docker.errors
+from testcontainers.core.config import testcontainers_config
+from testcontainers.core.container import Reaper
+from testcontainers.core.docker_client import DockerClient
+
+from chaosharness.keeper.client import KeeperClient
+from chaosharness.model.errors import HarnessBroke, ServerFailed
+from chaosharness.ports.launch import Way
+from chaosharness.servers.docker.engine import Engine
+from chaosharness.servers.docker.labels import labels
+from chaosharness.servers.docker.sweep import remove_session, sweep
+
+CALL_TIMEOUT_S = 30
+SWEEP_WITHIN_S = 45.0
+HARNESS_HOST = "CHAOSHARNESS_HOST"
+"""Environment: the host by which containers reach this machine, where it cannot be found out."""
+DESKTOP_HOST = "host.docker.internal"
+EVERYWHERE = "0.0.0.0"
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """One of the session's bridges."""
+
+    id: str
+    name: str
+    gateway: str
+
+
+class Ground:
+    """Made at the session's start; `close` removes everything on it. Thread-safe."""
+
+    def __init__(self, engine: Engine, keeper: KeeperClient) -> None:
+        """Sweeps what dead harnesses left, then makes the networks. Raises HarnessBroke, ServerFailed."""
+        self.engine = engine
+        self.session = secrets.token_hex(6)
+        self._testcontainers = DockerClient(timeout=CALL_TIMEOUT_S, max_pool_size=64)
+        self.client: Any = self._testcontainers.client
+        self._keeper = keeper
+        self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="docker")
+        self._removals: list[Future[None]] = []
+        # before anything is made: from here on the keeper removes it, whatever way this process ends
+        sweeper = (sys.executable, "-P", "-m", "chaosharness.servers.docker.sweep", self.session)
+        keeper.run_on_end(sweeper, {**os.environ, "DOCKER_HOST": engine.url}, SWEEP_WITHIN_S)
+        leftovers = self._pool.submit(sweep, self.client)
+        links, servers = (
+            self._pool.submit(self._make_network, "links"),
+            self._pool.submit(self._make_network, "servers"),
+        )
+        self.links, self.servers = links.result(), servers.result()
+        self.swept = leftovers.result()
+        self.reaped = self._reaper()
+
+    def create(self, image: str, name: str, **settings: Any) -> Any:
+        """A container with the session's labels, not started. Raises docker.errors.APIError."""
+        return self._testcontainers.create(
+            image, name=f"chaosharness-{self.session}-{name}", labels=labels(self.session, name), **settings
+        )
+
+    def publish_at(self, network: Network) -> str:
+        """The address of the engine's host at which ports of containers on `network` are published.
+
+        The gateway, where it is this machine's: the kernel then passes packets on, and a port on which nothing listens
+        refuses, as without Docker. Elsewhere, a proxy of Docker's accepts for it.
+        """
+        if self.engine.local:
+            return network.gateway if _is_mine(network.gateway) else "127.0.0.1"
+        return EVERYWHERE
+
+    def host(self, network: Network) -> str:
+        """Where this machine reaches what is published at `publish_at`."""
+        return self.publish_at(network) if self.engine.local else _address_of(self.engine.host)
+
+    def ways(self) -> Sequence[Way]:
+        """How Toxiproxy's container may reach this machine, the likeliest first."""
+        named = os.environ.get(HARNESS_HOST)
+        if named:
+            return (Way(named if _is_mine(named) else EVERYWHERE, named),)
+        if not self.engine.local:
+            mine = _my_address_towards(self.engine.host)
+            return (Way(mine, mine),)
+        gateway = self.links.gateway
+        if _is_mine(gateway):
+            return (Way(gateway, gateway),)
+        return (Way("127.0.0.1", DESKTOP_HOST),)
+
+    def discard(self, container: Any) -> Future[None]:
+        """Removes a container with its anonymous volumes, in the background; `close` waits for it."""
+        removal = self._pool.submit(self._remove, container)
+        self._removals.append(removal)
+        return removal
+
+    def close(self) -> None:
+        """Removes every container and network of the session. Idempotent. Raises HarnessBroke."""
+        if self._pool._shutdown:
+            return
+        try:
+            for removal in self._removals:
+                removal.result()
+            remove_session(self.client, self.session)
+            self._keeper.forget_on_end()
+        except (docker.errors.DockerException, OSError) as lost:
+            raise HarnessBroke(f"docker: session {self.session} cannot be removed: {lost}") from lost
+        finally:
+            self._pool.shutdown()
+            self.client.close()
+
+    def _make_network(self, name: str) -> Network:
+        full = f"chaosharness-{self.session}-{name}"
+        try:
+            made = self.client.api.create_network(
+                full, driver="bridge", labels=labels(self.session, name), check_duplicate=True
+            )
+            config = self.client.api.inspect_network(made["Id"])["IPAM"]["Config"]
+        except docker.errors.DockerException as refused:
+            raise ServerFailed(
+                f"docker: the network {full} cannot be made: {refused}. "
+                "`chaosharness doctor --clean` removes what others left"
+            ) from refused
+        gateway = next((one["Gateway"] for one in config if ":" not in one["Gateway"]), None)
+        if gateway is None:
+            raise ServerFailed(f"docker: the network {full} has no IPv4 gateway: {config}")
+        return Network(made["Id"], full, gateway.partition("/")[0])
+
+    def _reaper(self) -> bool:
+        """Whether testcontainers' reaper watches too. Its image may not be to be had: the sweep is enough by itself."""
+        if testcontainers_config.ryuk_disabled:
+            return False
+        try:
+            self.client.images.get(testcontainers_config.ryuk_image)
+            Reaper.get_instance()
+        except Exception:  # its own errors are of many kinds
+            testcontainers_config.ryuk_disabled = True
+            return False
+        return True
+
+    def _remove(self, container: Any) -> None:
+        with suppress(docker.errors.NotFound):
+            container.remove(v=True, force=True)
+
+
+def _is_mine(host: str) -> bool:
+    """Whether a socket of this machine (of this network namespace) can be bound to it."""
+    with socket.socket() as probe:
+        try:
+            probe.bind((host, 0))
+        except OSError:
+            return False
+    return True
+
+
+def _address_of(host: str) -> str:
+    try:
+        return str(socket.getaddrinfo(host, None, socket.AF_INET)[0][4][0])
+    except OSError as unknown:
+        raise ServerFailed(f"docker: the engine's host {host!r} has no IPv4 address here: {unknown}") from unknown
+
+
+def _my_address_towards(host: str) -> str:
+    """The address that packets to `host` leave from. Nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((_address_of(host), 9))
+        except OSError as lost:
+            raise ServerFailed(f"docker: no route to the engine's host {host}: {lost}") from lost
+        address: str = probe.getsockname()[0]
+    return address

@@ -1,0 +1,53 @@
+"""Where a run's servers come from: containers, where a Docker Engine answers, else processes of this machine.
+
+Goes in: an option, the environment. Comes out: a `Backend` that says why. To try it: the first line of `pytest`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from chaosharness.model.errors import BadInput
+from chaosharness.model.names import did_you_mean
+from chaosharness.servers.docker.engine import Engine, find_engine
+
+BACKENDS = ("auto", "docker", "local")
+VARIABLE = "CHAOSHARNESS_BACKEND"
+"""Environment: the backend where no option names one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """The one that was chosen."""
+
+    name: str
+    """`docker` | `local`"""
+    why: str
+    """`engine 28.2 at unix:///var/run/docker.sock answers`"""
+    engine: Engine | None = None
+    """Of docker; one that does not answer is found out when the first server is started."""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.why})"
+
+
+def choose_backend(asked: str | None, option: str = "--backend", environ: Mapping[str, str] = os.environ) -> Backend:
+    """`asked`, else the environment's, else `auto`, i.e. docker if an engine answers. Raises BadInput."""
+    where, named = (option, asked) if asked else (VARIABLE, environ.get(VARIABLE) or "auto")
+    if named not in BACKENDS:
+        raise BadInput(
+            f"{where}: expected one of {', '.join(BACKENDS)}, found {named!r}{did_you_mean(named, BACKENDS)}"
+        )
+    if named == "local":
+        return Backend("local", f"{where} says so")
+    engine = find_engine(environ)
+    if named == "docker":
+        return Backend("docker", f"{engine}; {where} says so", engine)
+    if engine.ok:
+        return Backend("docker", f"{engine} answers", engine)
+    return Backend("local", f"no Docker engine answers: {engine}")
+
+
+__all__ = ["BACKENDS", "VARIABLE", "Backend", "choose_backend"]
