@@ -62,7 +62,7 @@ def run(
         try:
             for choice, own in zip(choices, seeds or [seed] * len(choices), strict=True):
                 session.seed = own
-                line = reproduce_line(flow_file, str(choice.cell.id), own)
+                line = reproduce_line(flow_file, str(choice.cell.id), own, backend)
                 each(session.run_cell(choice.flow, choice.cell, choice.others, line))
         except KeyboardInterrupt:
             session.interrupted = True
@@ -74,9 +74,10 @@ def run(
     return Finished(finished, session.folder, page)
 
 
-def reproduce_line(flow_file: Path, scenario: str, seed: int) -> str:
-    """The command, typed in the current folder, that runs the scenario again."""
-    return shlex.join(["chaosharness", "run", os.path.relpath(flow_file), "--only", scenario, "--seed", str(seed)])
+def reproduce_line(flow_file: Path, scenario: str, seed: int, backend: Backend | None = None) -> str:
+    """The command, typed in the current folder, that runs the scenario again; names the backend where one was named."""
+    line = ["chaosharness", "run", os.path.relpath(flow_file), "--only", scenario, "--seed", str(seed)]
+    return shlex.join([*line, *(["--backend", backend.name] if backend and backend.asked else [])])
 
 
 def outcome(result: Result) -> str:

@@ -82,6 +82,8 @@ def reproduce_line(options: argparse.Namespace, file: str, cell: Cell, seed: int
     line = ["chaosharness", options.command, file, "--only", str(cell.id), "--seed", str(seed)]
     if options.target:
         line += ["--target", options.target]
+    if options.backend:
+        line += ["--backend", options.backend]
     return shlex.join(line)
 
 

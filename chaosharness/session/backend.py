@@ -26,6 +26,8 @@ class Backend:
     """`docker` | `local`"""
     why: str
     """`engine 28.2 at unix:///var/run/docker.sock answers`"""
+    asked: bool = False
+    """By an option: what reproduces a run then says so too."""
     engine: Engine | None = None
     """Of docker; one that does not answer is found out when the first server is started."""
 
@@ -41,12 +43,12 @@ def choose_backend(asked: str | None, option: str = "--backend", environ: Mappin
             f"{where}: expected one of {', '.join(BACKENDS)}, found {named!r}{did_you_mean(named, BACKENDS)}"
         )
     if named == "local":
-        return Backend("local", f"{where} says so")
+        return Backend("local", f"{where} says so", bool(asked))
     engine = find_engine(environ)
     if named == "docker":
-        return Backend("docker", f"{engine}; {where} says so", engine)
+        return Backend("docker", f"{engine}; {where} says so", bool(asked), engine)
     if engine.ok:
-        return Backend("docker", f"{engine} answers", engine)
+        return Backend("docker", f"{engine} answers", engine=engine)
     return Backend("local", f"no Docker engine answers: {engine}")
 
 
