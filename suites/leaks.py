@@ -1,4 +1,4 @@
-"""What a session of tests must not leave behind: processes, listening ports, temporary files.
+"""What a session of tests must not leave behind: processes, listening ports, temporary files, containers.
 
 Goes in: nothing. Comes out: what is left, in words. Only what this session made counts, whatever else the machine runs:
 this process becomes a subreaper, so that every process it caused stays its descendant, however often it forked and
@@ -14,10 +14,15 @@ import signal
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from chaosharness.keeper import sockets, tree
 from chaosharness.model.errors import TimedOut
 from chaosharness.model.wait import wait_for
+from chaosharness.servers.docker.engine import Engine
+
+if TYPE_CHECKING:
+    from chaosharness.servers.docker.sweep import Left
 
 ENDS_WITHIN_S = 5.0
 """What was told to end may still be about it when the last test is over."""
@@ -40,6 +45,15 @@ class Watch:
         tempfile.tempdir = None
         # anybody may run chaosharness in this folder at the same time, but for CI
         self._runs = _entries(RUNS) if os.environ.get("CI") else None
+        self._docker: Any = None
+        self._keepers = Path()
+
+    def look_at(self, engine: Engine, keepers: Path) -> None:
+        """From now on what is on `engine` counts too, if its keeper's folder is below `keepers`."""
+        import docker  # here: it takes time to load, and most sessions need none
+
+        self._docker = docker.from_env(environment={**os.environ, "DOCKER_HOST": engine.url}, use_ssh_client=True)
+        self._keepers = keepers.resolve()
 
     def left(self) -> list[str]:
         """One line for each process, port and file; those of processes on their way out too."""
@@ -49,18 +63,21 @@ class Watch:
         lines += [f"temporary file {path}" for path in sorted(_entries(self._temporary))]
         if self._runs is not None:
             lines += [f"run folder {path}" for path in sorted(_entries(RUNS) - self._runs)]
-        return lines
+        return lines + [str(one) for one in self._left_on_engine()]
 
     def end(self) -> list[str]:
         """What is left when all had time to end. Then ends it, and gives the temporary folder back."""
         try:
-            wait_for("processes, ports and files of the session to be gone", ENDS_WITHIN_S, lambda: not self.left())
+            wait_for("all that the session made to be gone", ENDS_WITHIN_S, lambda: not self.left(), poll_s=0.02)
         except TimedOut:
             pass
         lines = self.left()
         while rows := self._left():
             for row in rows:
                 tree.send(row, signal.SIGKILL)
+        if self._docker:
+            self._remove(self._left_on_engine())
+            self._docker.close()
         shutil.rmtree(self._temporary)
         for name, value in self._environment.items():
             if value is None:
@@ -72,6 +89,18 @@ class Watch:
 
     def _left(self) -> list[tree.Process]:
         return [row for row in _descendants() if (row.pid, row.start) not in self._processes]
+
+    def _left_on_engine(self) -> list[Left]:
+        if self._docker is None:
+            return []
+        from chaosharness.servers.docker.sweep import found
+
+        return [one for one in found(self._docker) if Path(one.folder).is_relative_to(self._keepers)]
+
+    def _remove(self, left: list[Left]) -> None:
+        from chaosharness.servers.docker.sweep import remove
+
+        remove(self._docker, left)
 
 
 def listening(pid: int) -> Mapping[str, int]:

@@ -48,7 +48,7 @@ def test_commands_are_those_beside_python():
 
 def session(folder: Path, tests: str) -> subprocess.CompletedProcess[str]:
     """A session of pytest of its own, under a copy of this folder's conftest."""
-    for name in ("conftest.py", "leaks.py"):
+    for name in ("conftest.py", "backends.py", "leaks.py"):
         shutil.copy(SUITES / name, folder)
     (folder / "test_it.py").write_text(tests)
     return subprocess.run(

@@ -72,7 +72,7 @@ class Ground:
     def create(self, image: str, name: str, **settings: Any) -> Any:
         """A container with the session's labels, not started. Raises docker.errors.APIError."""
         return self._testcontainers.create(
-            image, name=f"chaosharness-{self.session}-{name}", labels=labels(self.session, name), **settings
+            image, name=f"chaosharness-{self.session}-{name}", labels=self._labels(name), **settings
         )
 
     def publish_at(self, network: Network) -> str:
@@ -123,11 +123,14 @@ class Ground:
             self._pool.shutdown()
             self.client.close()
 
+    def _labels(self, name: str) -> dict[str, str]:
+        return labels(self.session, name, self._keeper.folder)
+
     def _make_network(self, name: str) -> Network:
         full = f"chaosharness-{self.session}-{name}"
         try:
             made = self.client.api.create_network(
-                full, driver="bridge", labels=labels(self.session, name), check_duplicate=True
+                full, driver="bridge", labels=self._labels(name), check_duplicate=True
             )
             config = self.client.api.inspect_network(made["Id"])["IPAM"]["Config"]
         except docker.errors.DockerException as refused:

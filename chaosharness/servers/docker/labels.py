@@ -1,4 +1,4 @@
-"""What every container and network of a harness carries: which session it is of, and which process owns it.
+"""What every container and network of a harness carries: which session it is of, which process owns it, and where.
 
 Goes in: labels. Comes out: whether their owner lives. To try it: `suites/unit/test_docker_labels.py`.
 """
@@ -18,6 +18,8 @@ SESSION = "chaosharness.session"
 OWNER = "chaosharness.owner"
 NAME = "chaosharness.name"
 """The instance's."""
+FOLDER = "chaosharness.folder"
+"""The keeper's, which lies in the run's: its log tells of the end."""
 
 
 class OwnerState(StrEnum):
@@ -29,9 +31,9 @@ class OwnerState(StrEnum):
     """On another machine, or out of sight in another pid namespace: nobody's to judge from here."""
 
 
-def labels(session: str, name: str) -> dict[str, str]:
-    """The labels of something that this process makes for `session`."""
-    return {SESSION: session, OWNER: owner(os.getpid()), NAME: name}
+def labels(session: str, name: str, folder: Path) -> dict[str, str]:
+    """The labels of something that this process makes for `session`, whose keeper is in `folder`."""
+    return {SESSION: session, OWNER: owner(os.getpid()), NAME: name, FOLDER: str(folder)}
 
 
 def owner(pid: int) -> str:
@@ -70,4 +72,4 @@ def _machine() -> str:
         return socket.gethostname()
 
 
-__all__ = ["NAME", "OWNER", "SESSION", "OwnerState", "labels", "owner", "owner_state"]
+__all__ = ["FOLDER", "NAME", "OWNER", "SESSION", "OwnerState", "labels", "owner", "owner_state"]

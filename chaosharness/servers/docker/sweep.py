@@ -20,7 +20,7 @@ import docker.errors
 import requests
 
 from chaosharness.model.wait import wait_for
-from chaosharness.servers.docker.labels import NAME, SESSION, OwnerState, owner_state
+from chaosharness.servers.docker.labels import FOLDER, NAME, SESSION, OwnerState, owner_state
 
 SETTLE_S = 1.0
 """A container that was asked for just before its harness died may still be on its way: nothing for so long."""
@@ -37,6 +37,8 @@ class Left:
     id: str
     session: str
     name: str
+    folder: str
+    """The keeper's, on the owner's machine."""
     owner: OwnerState
 
     def __str__(self) -> str:
@@ -47,7 +49,7 @@ def found(client: Any, session: str | None = None) -> list[Left]:
     """All that there is, of one session or of every."""
     wanted = {"label": f"{SESSION}={session}" if session else SESSION}
     return [
-        Left(kind, id, labels.get(SESSION, ""), labels.get(NAME, ""), owner_state(labels))
+        Left(kind, id, *(labels.get(key, "") for key in (SESSION, NAME, FOLDER)), owner_state(labels))
         for kind, id, labels in _listed(client, wanted)
     ]
 
