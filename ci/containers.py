@@ -77,9 +77,9 @@ def _official_to_be_had() -> bool:
     return True
 
 
-def _run(script: str) -> None:
+def _run(script: str, *arguments: str) -> None:
     """Raises MissingServer where it cannot be had; the script has said why."""
-    done = subprocess.run([ready.ROOT / "ci" / script], stdin=subprocess.DEVNULL, stdout=sys.stderr)
+    done = subprocess.run([ready.ROOT / "ci" / script, *arguments], stdin=subprocess.DEVNULL, stdout=sys.stderr)
     if done.returncode:
         raise MissingServer(f"ci/{script} ended with exit code {done.returncode}")
 
