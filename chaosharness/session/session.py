@@ -21,6 +21,7 @@ from chaosharness.model.plan import Cell, Plan
 from chaosharness.model.verdict import Code, Judgement, Missing, Result, RunResult, Verdict
 from chaosharness.registry import Registry
 from chaosharness.scenario.planning import make_plan
+from chaosharness.scenario.rig import Rig
 from chaosharness.scenario.run import run_scenario
 from chaosharness.session.backend import Backend, choose_backend
 from chaosharness.session.parts import Parts
@@ -80,6 +81,10 @@ class Session:
 
     # scenarios
 
+    def start(self, flows: Sequence[Flow]) -> Rig:
+        """All that scenarios of these flows need, running; the first of them would start it. Raises as it does."""
+        return self._parts.rig(flows)
+
     def run_cell(self, flow: Flow, cell: Cell, others: Sequence[Flow] = (), reproduce: str = "") -> Result:
         """Runs one cell, or says why it is not applicable; keeps the result. Raises BadInput for what cannot be run."""
         self._flows[flow.name] = flow
@@ -94,7 +99,7 @@ class Session:
         self._flows[flow.name] = flow
         scenario = str(plan.id)
         self._progress(scenario, "servers")
-        rig = self._parts.rig([flow, *others])
+        rig = self.start([flow, *others])
         rig.phase = lambda phase: self._progress(scenario, phase)
         began = time.monotonic()
         try:
