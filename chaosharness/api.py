@@ -124,7 +124,10 @@ def command(command: str, **options: Any) -> Part:
 
 
 def container(image: str, **options: Any) -> Part:
-    """A service run as a container; `command` and the other options as for a process."""
+    """A service run as a container: `command` in place of the image's own, `network`, and the options of a process.
+
+    `cwd` is an absolute path inside. It needs the backend docker.
+    """
     return Part({"image": image, **options})
 
 

@@ -22,7 +22,7 @@ from chaosharness.report import terminal
 from chaosharness.report.document import text
 from chaosharness.report.write import write
 from chaosharness.scenario.replay import read_plan
-from chaosharness.session.backend import choose_backend
+from chaosharness.session.backend import check_images, choose_backend
 from chaosharness.session.choose import choose, sharers
 from chaosharness.session.session import Session
 
@@ -40,9 +40,11 @@ def run_command(options: argparse.Namespace) -> int:
     if replay:
         choices, plan = [], replay[0]
         flow = _flow_of(plan, flows, options.replay)
+        check_images(backend, [flow])
         total = 1
     else:
         choices = choose(registry, flows, options.only)
+        check_images(backend, [choice.flow for choice in choices])
         total = sum(1 for choice in choices if not choice.cell.not_applicable)
         plan = None
     progress = Progress(total, quiet=options.json)

@@ -21,11 +21,13 @@ from chaosharness.flowfile.lines import KeyPath, key_lines
 from chaosharness.flowfile.names import check_templates
 from chaosharness.flowfile.plugins import Plugins, ask_plugin
 from chaosharness.flowfile.problems import Problems
-from chaosharness.flowfile.service import read_service
-from chaosharness.flowfile.table import Table
+from chaosharness.flowfile.service import IMAGE, read_service
+from chaosharness.flowfile.table import Table, found
 from chaosharness.model.address import HARNESS
 from chaosharness.model.errors import BadInput
 from chaosharness.model.flow import Flow, FlowFile, Service
+from chaosharness.model.names import did_you_mean
+from chaosharness.servers.toxiproxy import Toxiproxy
 
 
 def load(path: Path, plugins: Plugins, *, probe: bool = False) -> FlowFile:
@@ -61,7 +63,7 @@ def parse(
     """The tables of a flow file, wherever they come from, to the model. `folder`: absolute. Raises as `load` does."""
     problems = Problems(origin, lines)
     top = Table(tables, (), problems)
-    images = top.strings("images") or {}
+    images = _images(top, plugins)
     services = _services(top.table("service"), folder)
     around = Surroundings(plugins, services, folder, origin, images, probe)
     declared = top.table("flow")
@@ -78,6 +80,19 @@ def parse(
             _check_scenarios(flow, plugins, problems)
     problems.raise_any()
     return FlowFile(path=origin, flows=flows)
+
+
+def _images(top: Table, plugins: Plugins) -> dict[str, str]:
+    """`[images]`: by server, in place of the official ones."""
+    images = top.strings("images") or {}
+    servers = sorted({*plugins.names("servers"), Toxiproxy.name})
+    for server, image in images.items():
+        path = (*top.at("images"), server)
+        if server not in servers:
+            top.problems.add(path, f'unknown server "{server}"{did_you_mean(server, servers)}')
+        elif not IMAGE.fullmatch(image):
+            top.problems.add(path, f'expected the name of a container image, as in "redis:8", found {found(image)}')
+    return images
 
 
 def _services(table: Table | None, folder: Path) -> dict[str, Service | None]:

@@ -22,7 +22,7 @@ class Plugins(Protocol):
     """`chaosharness.registry.Registry`, as far as a flow file goes."""
 
     def names(self, group: str) -> Collection[str]:
-        """The names of a group of entry points: `brokers`, `sinks`, `faults`."""
+        """The names of a group of entry points: `brokers`, `sinks`, `faults`, `servers`."""
         ...
 
     def get(self, group: str, name: str) -> Any:

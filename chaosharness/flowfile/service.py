@@ -1,16 +1,18 @@
 """`[flow.X.consumer]`, `[flow.X.producer]`, `[service.X]`: how to run a system under test.
 
-In: the table, and the folder that relative paths start from. Out: a `Service` whose command is there; its templates are
-checked later, when all flows that share it are known. To try it: suites/unit/test_flowfile_good.py.
+In: the table, and the folder that relative paths start from. Out: a `Service` whose command is there (a container's is
+looked for by Docker); its templates are checked later, when all flows that share it are known. To try it:
+suites/unit/test_flowfile_good.py.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from chaosharness.flowfile.effect import HTTP_SPEC
 from chaosharness.flowfile.lines import KeyPath
@@ -19,6 +21,8 @@ from chaosharness.flowfile.templates import names_in
 from chaosharness.model.flow import Producer, Service
 
 MOST_REPLICAS = 64
+IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
+"""Enough to tell a typing error; the engine knows all the rules."""
 
 
 def read_service(
@@ -27,11 +31,13 @@ def read_service(
     """None, and a problem recorded, where it cannot be read. `replicated`: it may have more than one replica."""
     problems = table.problems
     before = len(problems)
-    if "image" in table and table.text("image"):
-        problems.later(table.at("image"), "a service as a container image")
+    image = _image(table)
     command = table.text("command")
-    if command is None and "command" not in table and "image" not in table:
-        problems.add(table.path, 'a service needs its command: command = "python -m shop.payment"')
+    if "command" not in table and "image" not in table:
+        problems.add(table.path, 'a service needs its command: command = "python -m shop.payment", or an image')
+    network = table.text("network")
+    if network and "image" not in table:
+        problems.add(table.at("network"), "only a container joins a network, and this service has no image")
     env = table.strings("env") or {}
     for variable in env:
         if not variable or "=" in variable or "\0" in variable:
@@ -44,10 +50,12 @@ def read_service(
         command=command or "",
         env=env,
         pass_env=table.texts("pass_env") or (),
-        cwd=_cwd(table, folder),
+        cwd=_cwd_inside(table) if "image" in table else _cwd(table, folder),
         replicas=(table.count("replicas", 1, MOST_REPLICAS) or 1) if replicated else 1,
         restart=table.choice("restart", ("always", "never"), "policy") or "always",
         stop_grace_s=_or(table.number("stop_grace_s", "seconds", zero=True), 10.0),
+        image=image,
+        network=network,
         shared=shared,
     )
     if command is not None and len(problems) == before:
@@ -83,7 +91,10 @@ def _templates(service: Service) -> set[str]:
 
 
 def command_problem(service: Service, environ: Mapping[str, str] = os.environ) -> str | None:
-    """Why the command cannot be started, or None. Found as it will be: on PATH, or relative to the service's folder."""
+    """Why the command cannot be started, or None. Found as it will be: on PATH, or relative to the service's folder.
+
+    A container's is in its image: only its words are looked at.
+    """
     try:
         argv = shlex.split(service.command)
     except ValueError as error:
@@ -91,7 +102,7 @@ def command_problem(service: Service, environ: Mapping[str, str] = os.environ) -
     if not argv or not argv[0]:
         return "expected a command, found nothing"
     program = argv[0]
-    if names_in(program):
+    if service.image or names_in(program):
         return None
     if "/" in program:
         path = Path(service.cwd or ".", program)
@@ -102,6 +113,20 @@ def command_problem(service: Service, environ: Mapping[str, str] = os.environ) -
     if names_in(search) or shutil.which(program, path=search):
         return None
     return f"command not found: {program} (on PATH: {search})"
+
+
+def _image(table: Table) -> str | None:
+    image = table.text("image")
+    if image is not None and not IMAGE.fullmatch(image):
+        table.wrong("image", 'the name of a container image, as in "shop/payment:1.2"')
+    return image
+
+
+def _cwd_inside(table: Table) -> str | None:
+    given = table.text("cwd")
+    if given is not None and not PurePosixPath(given).is_absolute():
+        table.wrong("cwd", "an absolute path inside the container")
+    return given
 
 
 def _cwd(table: Table, folder: Path) -> str:

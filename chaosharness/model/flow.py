@@ -30,15 +30,19 @@ class Service:
 
     name: str
     command: str
+    """Of a container: in place of the image's own; empty: the image's own."""
     env: Mapping[str, str] = field(default_factory=dict)
     pass_env: tuple[str, ...] = ()
     cwd: str | None = None
-    """Absolute; relative paths were resolved against the flow file's folder."""
+    """Absolute; relative paths were resolved against the flow file's folder. Of a container: a path inside."""
     replicas: int = 1
     restart: str = "always"
     """`always` | `never`"""
     stop_grace_s: float = 10.0
     image: str | None = None
+    """Run as a container of it; None: as a process of this machine."""
+    network: str | None = None
+    """Of a container: a Docker network of the user's that it joins too."""
     shared: bool = False
     """True for `[service.NAME]`, whose templates name the flow: `{payment.effect}`."""
 

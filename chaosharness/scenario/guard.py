@@ -15,9 +15,10 @@ def look_for_bypasses(wiring: Wiring, ledger: Ledger) -> None:
     usual port, as others have that are none of ours: there the whole address counts.
     """
     ports = {address.port for address in wiring.direct}
+    inside = set(wiring.running.instance.inside.values())  # as it is now: a restart may have changed it
     for instance in wiring.instances.values():
         for remote in instance.remotes():
-            if remote.port in ports or remote in wiring.inside:
+            if remote.port in ports or remote in inside:
                 ledger.append(Kind.BYPASS, data={"instance": instance.name, "remote": str(remote)})
 
 

@@ -15,8 +15,11 @@ from chaosharness.scenario.readiness import READY_WITHIN_S
 from chaosharness.scenario.senders import HttpSender, LineSender, Sender
 from chaosharness.scenario.wiring import Wiring
 from chaosharness.servers.logs import tail
+from chaosharness.systems.container import HTTP
 
 NOISE_AT_MOST = 3
+LOOK_TIMEOUT_S = 0.5
+CLOSED_WITHIN_S = 0.2
 
 
 def harness_sender(wiring: Wiring) -> Sender:
@@ -46,8 +49,9 @@ class ProducerUnderTest:
             finally:
                 lines.handed_over()
             return cls(declared, instance, lines, None)
-        address = Address("127.0.0.1", wiring.rig.launcher.free_port())
-        instance = wiring.launch(declared.service, 0, folder, producer=True, port=address.port)
+        port = wiring.rig.launcher.free_port()
+        instance = wiring.launch(declared.service, 0, folder, producer=True, port=port)
+        address = instance.nodes.get(HTTP) or Address("127.0.0.1", port)
         drive = HttpSender(declared.drive, address, flow.workload.in_flight, flow.promise.bound_s)
         return cls(declared, instance, drive, address)
 
@@ -60,11 +64,14 @@ class ProducerUnderTest:
 
     def await_ready(self, observer: Observer) -> str | None:
         """One that is driven by HTTP must listen; one that reads lines may start when it likes. A problem, or None."""
-        address = self.address
+        address, contained = self.address, self.declared.service.image is not None
         if address is None:
             return None
+        what = f"{self.instance.name} to listen at {address}"
+        if contained:
+            what += " ({port} on every interface of its container)"
         try:
-            observer.wait(f"{self.instance.name} to listen at {address}", READY_WITHIN_S, lambda: _listens(address))
+            observer.wait(what, READY_WITHIN_S, lambda: _listens(address, contained))
         except TimedOut as never:
             return f"{never}; the end of its log:\n{tail(self.instance.log, lines=10)}"
         return None
@@ -85,7 +92,18 @@ class ProducerUnderTest:
         self.drives.close()
 
 
-def _listens(address: Address) -> bool:
+def _listens(address: Address, proxied: bool) -> bool:
+    """`proxied`: Docker may accept for a service that does not listen yet, and then closes at once."""
     with socket.socket() as probe:
-        probe.settimeout(0.5)
-        return probe.connect_ex((address.host, address.port)) == 0
+        probe.settimeout(LOOK_TIMEOUT_S)
+        if probe.connect_ex((address.host, address.port)) != 0:
+            return False
+        if not proxied:
+            return True
+        probe.settimeout(CLOSED_WITHIN_S)
+        try:
+            return bool(probe.recv(1))
+        except TimeoutError:
+            return True  # a server of HTTP waits for its client to speak
+        except OSError:
+            return False

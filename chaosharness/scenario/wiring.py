@@ -17,10 +17,11 @@ from chaosharness.flowfile.templates import fill, names_in, with_attributes
 from chaosharness.links.link import Link
 from chaosharness.model.address import BROKER, HARNESS, Address, LinkId
 from chaosharness.model.flow import Effect, Flow, Service
-from chaosharness.ports.launch import Instance, Namespace
+from chaosharness.ports.launch import ContainerRecipe, Instance, Namespace, Recipe
 from chaosharness.ports.plugin import Broker
 from chaosharness.scenario.rig import Rig, Running
 from chaosharness.systems.command import command_recipe
+from chaosharness.systems.container import container_recipe
 
 ARRIVAL = Effect(name="effect", sink="http", target="")
 """The effect of a flow without a consumer: the harness's own reader reports each message that arrives."""
@@ -52,8 +53,6 @@ class Wiring:
     instances: dict[tuple[str, int], Instance] = field(default_factory=dict)
     direct: set[Address] = field(default_factory=set)
     """Where a system under test must not connect to: past its link."""
-    inside: set[Address] = field(default_factory=set)
-    """The same, by the addresses that servers have among containers."""
     _harness_tap: Address | None = None
     _ends: ExitStack = field(default_factory=ExitStack)
 
@@ -67,7 +66,6 @@ class Wiring:
         self.namespace = server.lease(instance, self.nonce)
         self._ends.callback(server.release, instance, self.namespace)
         self.direct.update(instance.nodes.values())
-        self.inside.update(instance.inside.values())
         for flow in (self.flow, *self.others):
             if flow.source.declare and flow.source.broker == self.flow.source.broker:
                 self.broker.declare(self.running.instance, self.namespace, flow.source)
@@ -92,11 +90,19 @@ class Wiring:
     ) -> Instance:
         """Starts a replica behind links of its own; `afresh`: under new values of `{replica}` and `{host}`."""
         identity = replica + service.replicas if afresh else replica
-        values = self._values(service, replica, producer)
-        values |= {"replica": str(identity), "host": f"{service.name}-{identity}"}
+        name, host = f"{service.name}.{replica}", f"{service.name}-{identity}"
+        values = {**self._values(service, replica, producer), "replica": str(identity), "host": host}
         if port is not None:
             values["port"] = str(port)
-        recipe = command_recipe(service, f"{service.name}.{replica}", lambda text: fill(text, values), folder, stdio)
+
+        def filled(text: str) -> str:
+            return fill(text, values)
+
+        recipe: Recipe | ContainerRecipe
+        if service.image:
+            recipe = container_recipe(service, name, filled, folder, host=host, port=port, stdio=stdio)
+        else:
+            recipe = command_recipe(service, name, filled, folder, stdio)
         instance = self.rig.launcher.launch(recipe)
         self.instances[service.name, replica] = instance
         return instance
@@ -126,15 +132,16 @@ class Wiring:
 
     def _connection(self, name: str, service: Service, replica: int, producer: bool) -> dict[str, str]:
         link = self._link(LinkId(service.name, replica, BROKER), lambda link: self._tap(link, producer))
-        text = self.broker.connection_string(link.listen, self.namespace)
-        return {name: text, f"{name}.host": link.listen.host, f"{name}.port": str(link.listen.port)}
+        address = _seen_by(service, link)
+        text = self.broker.connection_string(address, self.namespace)
+        return {name: text, f"{name}.host": address.host, f"{name}.port": str(address.port)}
 
     def _effect(self, service: Service, replica: int, flow: Flow, effect: Effect) -> Mapping[str, str]:
         name = self._sink_name(flow, effect)
         link = self._link(LinkId(service.name, replica, f"effect.{name}"), lambda link: self.rig.relay.sink(name, link))
         sink = self.rig.registry.sink(effect.sink)
-        text = sink.connection_string(link.listen)
-        return {"": text, ".host": link.listen.host, ".port": str(link.listen.port)}
+        address = _seen_by(service, link)
+        return {"": sink.connection_string(address), ".host": address.host, ".port": str(address.port)}
 
     def _link(self, identity: LinkId, behind: Callable[[LinkId], Address]) -> Link:
         if identity not in self.links:
@@ -153,3 +160,8 @@ class Wiring:
 
     def _sink_name(self, flow: Flow, effect: Effect) -> str:
         return effect.name if flow is self.flow else f"{flow.name}.{effect.name}"
+
+
+def _seen_by(service: Service, link: Link) -> Address:
+    """Where the service connects to: a container sees the link at another address than this machine does."""
+    return link.inside if service.image else link.listen

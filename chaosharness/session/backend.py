@@ -6,10 +6,11 @@ Goes in: an option, the environment. Comes out: a `Backend` that says why. To tr
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from chaosharness.model.errors import BadInput
+from chaosharness.model.flow import Flow
 from chaosharness.model.names import did_you_mean
 from chaosharness.servers.docker.engine import Engine, find_engine
 
@@ -52,4 +53,25 @@ def choose_backend(asked: str | None, option: str = "--backend", environ: Mappin
     return Backend("local", f"no Docker engine answers: {engine}")
 
 
-__all__ = ["BACKENDS", "VARIABLE", "Backend", "choose_backend"]
+def check_images(backend: Backend, flows: Iterable[Flow]) -> None:
+    """Raises BadInput naming each service that is an image where there are no containers."""
+    if backend.name == "local":
+        named = [f"{by}: the image {image} needs the backend docker" for image, by in images_of(flows).items()]
+        if named:
+            raise BadInput("\n".join([*named, f"`--backend docker` runs it; the backend here is {backend}"]))
+
+
+def images_of(flows: Iterable[Flow]) -> dict[str, str]:
+    """The images of the flows' services, each with the first place that names it: `flow payment, consumer.image`."""
+    found: dict[str, str] = {}
+    for flow in flows:
+        consumer, producer = flow.consumer, flow.producer.service if flow.producer else None
+        if consumer and consumer.image:
+            by = f"service {consumer.name}, image" if consumer.shared else f"flow {flow.name}, consumer.image"
+            found.setdefault(consumer.image, by)
+        if producer and producer.image:
+            found.setdefault(producer.image, f"flow {flow.name}, producer.image")
+    return found
+
+
+__all__ = ["BACKENDS", "VARIABLE", "Backend", "check_images", "choose_backend", "images_of"]

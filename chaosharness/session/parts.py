@@ -23,7 +23,7 @@ from chaosharness.scenario.rig import Rig, Running
 from chaosharness.servers.docker.images import Image, image_of
 from chaosharness.servers.local import LocalLauncher
 from chaosharness.servers.toxiproxy import FEWEST_LINKS, Toxiproxy
-from chaosharness.session.backend import Backend
+from chaosharness.session.backend import Backend, check_images, images_of
 
 Wanted = tuple[str, Image | None]
 """A server by its name and, on docker, its image."""
@@ -41,7 +41,7 @@ class Parts:
         self._backend = backend
         self._folder = folder
         self._round = 1
-        self._refused: dict[frozenset[Wanted], BadInput] = {}
+        self._refused: dict[frozenset[Wanted | tuple[str, str]], BadInput] = {}
         self._forget()
 
     def _forget(self) -> None:
@@ -50,6 +50,7 @@ class Parts:
         self._keeper: KeeperClient | None = None
         self._toxiproxy: tuple[Image | None, int] = (None, 0)
         self._servers: dict[Wanted, Running] = {}
+        self._ensured: set[str] = set()
 
     def close(self) -> None:
         """Ends everything that was started. Idempotent."""
@@ -64,17 +65,21 @@ class Parts:
         Raises MissingServer, BadInput (an image that is not to be had; again and at once for the same flows),
         ServerFailed, HarnessBroke. Nothing is left running then.
         """
+        check_images(self._backend, flows)
         images = {name: image for flow in reversed(flows) for name, image in flow.images.items()}
+        services = images_of(flows)
         names = sorted({self._registry.broker(flow.source.broker).server for flow in flows})
         wanted = [self._wanted(name, images) for name in names]
         proxy = self._image("toxiproxy", Toxiproxy.image, images), links_of(flows)
         if self._rig and (self._toxiproxy[0] != proxy[0] or self._toxiproxy[1] < proxy[1]):
             self.close()  # its ports are published when its container is made
-        everything = frozenset({*wanted, ("toxiproxy", proxy[0])})
+        everything: frozenset[Wanted | tuple[str, str]] = frozenset(
+            {*wanted, ("toxiproxy", proxy[0]), *services.items()}
+        )
         if everything in self._refused:
             raise self._refused[everything]
         try:
-            rig = self._start(wanted, *proxy)
+            rig = self._start(wanted, *proxy, services)
         except BaseException as error:
             if isinstance(error, BadInput):
                 self._refused[everything] = error
@@ -91,12 +96,17 @@ class Parts:
     def _image(self, name: str, official: str, images: Mapping[str, str]) -> Image | None:
         return image_of(name, official, images) if self._backend.name == "docker" else None
 
-    def _start(self, wanted: Iterable[Wanted], proxy_image: Image | None, links: int) -> Rig:
+    def _start(
+        self, wanted: Iterable[Wanted], proxy_image: Image | None, links: int, services: Mapping[str, str]
+    ) -> Rig:
         servers = {one: self._registry.server(one[0]) for one in wanted if one not in self._servers}
         toxiproxy = Toxiproxy(links)
         if self._backend.name == "local":
             _check_available([server.available() for server in ([] if self._rig else [toxiproxy, *servers.values()])])
         launcher = self._rig.launcher if self._rig else self._launcher()
+        for image in sorted(services.keys() - self._ensured):
+            launcher.ensure_image(image, services[image])
+            self._ensured.add(image)
         with ThreadPoolExecutor(max_workers=8) as pool:
             starting = {
                 one: pool.submit(self._start_server, server, launcher, one[1]) for one, server in servers.items()

@@ -20,11 +20,15 @@ def clean_environment(service: Service, temporary: Path) -> dict[str, str]:
     inherited = {name: os.environ.get(name, DEFAULTS.get(name, "")) for name in INHERITED}
     # The service runs in a folder of its own: `.venv/bin` must mean what it means here.
     inherited["PATH"] = os.pathsep.join(os.path.abspath(one) for one in inherited["PATH"].split(os.pathsep) if one)
+    return {**inherited, **passed_on(service), "TMPDIR": str(temporary)}
+
+
+def passed_on(service: Service) -> dict[str, str]:
+    """What `pass_env` names, as it is here. Raises BadInput for a name that is not set."""
     for name in service.pass_env:
         if name not in os.environ:
             raise BadInput(f"{service.name}: pass_env names {name}, which is not set here")
-        inherited[name] = os.environ[name]
-    return {**inherited, "TMPDIR": str(temporary)}
+    return {name: os.environ[name] for name in service.pass_env}
 
 
 def command_recipe(

@@ -50,6 +50,7 @@ class Plugins:
             "brokers": ["rabbitmq", "redis_list", "toy"],
             "sinks": ["http", "toybox"],
             "faults": ["ack-lost", "broker-kill", "crash", "partition"],
+            "servers": ["rabbitmq", "redis"],
         }[group]
 
     def get(self, group: str, name: str) -> Any:

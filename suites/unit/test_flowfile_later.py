@@ -27,11 +27,6 @@ LATER = [
     ),
     ('http = "POST /v1/charges"', "smtp = true", "10: flow.payment.effect.smtp: not available yet: the effect smtp"),
     (
-        'command = "sh pay.sh --queue payments"',
-        'image = "shop:1"',
-        "7: flow.payment.consumer.image: not available yet: a se",
-    ),
-    (
         "because =",
         'ordered_by = "body:json:$.a"\nbecause =',
         "3: flow.payment.ordered_by: not available yet: ordered_by",
