@@ -61,6 +61,7 @@ class KeeperClient:
         self._gone = False
         self._closed = False
         self._folders: list[Path] = []
+        self._last_within_s = 0.0
         self._reader = threading.Thread(target=self._read, name="keeper-client", daemon=True)
         self._reader.start()
 
@@ -176,13 +177,16 @@ class KeeperClient:
     def run_on_end(self, argv: Sequence[str], env: Mapping[str, str], within_s: float) -> None:
         """The keeper runs it at its end, whatever that came from, when no process is left; `forget_on_end` undoes it.
 
-        For what is not a process below the keeper, e.g. containers.
+        For what is not a process below the keeper, e.g. containers. A command before it is forgotten; after `within_s`
+        seconds it is killed. What it says is in the keeper's log.
         """
         self._call("run_on_end", command={"argv": list(argv), "env": dict(env), "within_s": within_s})
+        self._last_within_s = within_s
 
     def forget_on_end(self) -> None:
         """There is nothing left to run a command for."""
         self._call("run_on_end", command=None)
+        self._last_within_s = 0.0
 
     def owns(self, folder: Path) -> bool:
         """Whether a folder is the harness's own (the keeper's or one to be removed): may be emptied."""
@@ -197,8 +201,9 @@ class KeeperClient:
             return
         self._closed = True
         failure: HarnessBroke | None = None
+        within_s = CLOSE_S + self._last_within_s
         try:
-            self._call("close", CLOSE_S)
+            self._call("close", within_s)
         except HarnessBroke as broke:
             failure = broke
         # end of file: whatever the keeper was doing, it ends
@@ -207,7 +212,7 @@ class KeeperClient:
         except OSError:
             pass
         try:
-            self._process.wait(CLOSE_S)
+            self._process.wait(within_s)
         except subprocess.TimeoutExpired:
             self._process.kill()  # its minders then end their trees themselves
             self._process.wait()

@@ -10,9 +10,10 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ import docker.errors
 from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import Reaper
 from testcontainers.core.docker_client import DockerClient
+from testcontainers.core.labels import create_labels
 
 from chaosharness.keeper.client import KeeperClient
 from chaosharness.model.errors import HarnessBroke, ServerFailed
@@ -49,31 +51,35 @@ class Ground:
     """Made at the session's start; `close` removes everything on it. Thread-safe."""
 
     def __init__(self, engine: Engine, keeper: KeeperClient) -> None:
-        """Sweeps what dead harnesses left, then makes the networks. Raises HarnessBroke, ServerFailed."""
+        """Makes the networks; what dead harnesses left is swept meanwhile. Raises HarnessBroke, ServerFailed."""
         self.engine = engine
         self.session = secrets.token_hex(6)
         self._testcontainers = DockerClient(timeout=CALL_TIMEOUT_S, max_pool_size=64)
         self.client: Any = self._testcontainers.client
         self._keeper = keeper
         self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="docker")
-        self._removals: list[Future[None]] = []
+        self._removals: list[Future[Any]] = []
+        self._closed = False
+        self._asked: set[str] = set()
+        """What the engine was asked to make and has not answered for."""
+        self._lock = threading.Lock()
         # before anything is made: from here on the keeper removes it, whatever way this process ends
-        sweeper = (sys.executable, "-P", "-m", "chaosharness.servers.docker.sweep", self.session)
-        keeper.run_on_end(sweeper, {**os.environ, "DOCKER_HOST": engine.url}, SWEEP_WITHIN_S)
-        leftovers = self._pool.submit(sweep, self.client)
-        links, servers = (
-            self._pool.submit(self._make_network, "links"),
-            self._pool.submit(self._make_network, "servers"),
-        )
-        self.links, self.servers = links.result(), servers.result()
-        self.swept = leftovers.result()
+        self._tell_keeper()
+        self._sweeping = self._pool.submit(sweep, self.client)
+        networks = [self._pool.submit(self._make_network, name) for name in ("links", "servers")]
+        try:
+            self.links, self.servers = (network.result() for network in networks)
+        except BaseException:
+            self.close()
+            raise
         self.reaped = self._reaper()
 
     def create(self, image: str, name: str, **settings: Any) -> Any:
         """A container with the session's labels, not started. Raises docker.errors.APIError."""
-        return self._testcontainers.create(
-            image, name=f"chaosharness-{self.session}-{name}", labels=self._labels(name), **settings
-        )
+        with self._asking_for(f"container:{name}"):
+            return self._testcontainers.create(
+                image, name=f"chaosharness-{self.session}-{name}", labels=self._labels(name), **settings
+            )
 
     def publish_at(self, network: Network) -> str:
         """The address of the engine's host at which ports of containers on `network` are published.
@@ -110,12 +116,12 @@ class Ground:
 
     def close(self) -> None:
         """Removes every container and network of the session. Idempotent. Raises HarnessBroke."""
-        if self._pool._shutdown:
+        if self._closed:
             return
+        self._closed = True
         try:
-            for removal in self._removals:
-                removal.result()
-            remove_session(self.client, self.session)
+            wait([*self._removals, self._sweeping])  # what they could not do is tried again, or is the next session's
+            remove_session(self.client, self.session, self._asked)
             self._keeper.forget_on_end()
         except (docker.errors.DockerException, OSError) as lost:
             raise HarnessBroke(f"docker: session {self.session} cannot be removed: {lost}") from lost
@@ -123,17 +129,45 @@ class Ground:
             self._pool.shutdown()
             self.client.close()
 
+    def _tell_keeper(self) -> None:
+        sweeper = (sys.executable, "-P", "-m", "chaosharness.servers.docker.sweep", self.session, *sorted(self._asked))
+        self._keeper.run_on_end(sweeper, {**os.environ, "DOCKER_HOST": self.engine.url}, SWEEP_WITHIN_S)
+
+    @contextmanager
+    def _asking_for(self, what: str) -> Iterator[None]:
+        """Written ahead: an engine goes on making what it was asked for, also when nobody waits for its answer."""
+        with self._lock:
+            self._asked.add(what)
+            self._tell_keeper()
+        answered = False
+        try:
+            yield
+            answered = True
+        except docker.errors.APIError:
+            answered = True
+            raise
+        finally:
+            if answered:
+                with self._lock:
+                    self._asked.discard(what)
+                    self._tell_keeper()
+
     def _labels(self, name: str) -> dict[str, str]:
         return labels(self.session, name, self._keeper.folder)
 
     def _make_network(self, name: str) -> Network:
         full = f"chaosharness-{self.session}-{name}"
+        # with testcontainers' labels too, so that its reaper knows it
+        settings = {"driver": "bridge", "labels": create_labels("", self._labels(name)), "check_duplicate": True}
         try:
-            made = self.client.api.create_network(
-                full, driver="bridge", labels=self._labels(name), check_duplicate=True
-            )
+            with self._asking_for(f"network:{name}"):
+                try:
+                    made = self.client.api.create_network(full, **settings)
+                except docker.errors.APIError:
+                    wait([self._sweeping])  # dead harnesses may have held the last free subnets
+                    made = self.client.api.create_network(full, **settings)
             config = self.client.api.inspect_network(made["Id"])["IPAM"]["Config"]
-        except docker.errors.DockerException as refused:
+        except (docker.errors.DockerException, OSError) as refused:
             raise ServerFailed(
                 f"docker: the network {full} cannot be made: {refused}. "
                 "`chaosharness doctor --clean` removes what others left"
@@ -152,6 +186,8 @@ class Ground:
             Reaper.get_instance()
         except Exception:  # its own errors are of many kinds
             testcontainers_config.ryuk_disabled = True
+            with suppress(Exception):
+                Reaper.delete_instance()  # one that was half made
             return False
         return True
 

@@ -27,6 +27,8 @@ class Streams:
         """`stdio`: descriptors that stay the caller's; without, standard output goes to the log, input is empty."""
         params = {"stdout": 1, "stderr": 1, "stream": 1, "stdin": 1 if stdio else 0}
         self._attached = client.api.attach_socket(container, params)
+        # of a local engine it is a file over a socket, which closing the file leaves open
+        self._connection: socket.socket = getattr(self._attached, "_sock", self._attached)
         self._log = log
         self._stdio = stdio
         self._woken, self._wake = os.pipe()
@@ -42,6 +44,7 @@ class Streams:
         for thread in self._threads:
             thread.join(within_s)
         self._attached.close()
+        self._connection.close()
         if not any(thread.is_alive() for thread in self._threads):
             os.close(self._woken)
             os.close(self._wake)
@@ -61,14 +64,13 @@ class Streams:
         """Only what the container can take is read: the rest waits for its next incarnation, as in a pipe."""
         assert self._stdio
         source = self._stdio[0]
-        connection: socket.socket = getattr(self._attached, "_sock", self._attached)
         try:
             while source in select.select([source, self._woken], [], [])[0]:
                 data = os.read(source, READ_BYTES)
                 if not data:
-                    connection.shutdown(socket.SHUT_WR)
+                    self._connection.shutdown(socket.SHUT_WR)
                     return
-                connection.sendall(data)
+                self._connection.sendall(data)
         except OSError:
             pass  # as above
 

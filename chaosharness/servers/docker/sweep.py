@@ -1,17 +1,21 @@
 """Removes what harnesses left on an engine: containers, networks and volumes, found by their labels.
 
-Goes in: a session, or none for all whose owner is dead. Comes out: what was removed. To try it:
-`chaosharness doctor --clean`, or `python -m chaosharness.servers.docker.sweep SESSION`, which is what the keeper runs
-when its harness is gone.
+Goes in: a session, or none for all whose owner is dead. Comes out: what was removed, and what the engine refuses to
+remove. To try it: `chaosharness doctor --clean`. When its harness is gone, a keeper runs
+`python -m chaosharness.servers.docker.sweep SESSION`.
+
+Several sweeps may be at the same things at once, and the engine may still be making what its harness asked for: so a
+refusal is no failure. What counts is that nothing is found any more.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,13 +23,18 @@ import docker
 import docker.errors
 import requests
 
+from chaosharness.model.errors import TimedOut
 from chaosharness.model.wait import wait_for
 from chaosharness.servers.docker.labels import FOLDER, NAME, SESSION, OwnerState, owner_state
 
-SETTLE_S = 1.0
-"""A container that was asked for just before its harness died may still be on its way: nothing for so long."""
-WITHIN_S = 30.0
-AT_ONCE = 8
+CALL_TIMEOUT_S = 15
+WITHIN_S = 25.0
+EXPECTED_S = 10.0
+"""So long may the engine be making something that a harness asked for before its death. Measured: below 0.1 s."""
+POLL_S = 0.05
+AT_ONCE = 4
+KINDS = ("container", "network", "volume")
+"""In the order of removal: networks and volumes are in use until their containers are gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,63 +50,110 @@ class Left:
     """The keeper's, on the owner's machine."""
     owner: OwnerState
 
+    @property
+    def made_as(self) -> str:
+        """`container:redis`: as `remove_session` is told to expect it."""
+        return f"{self.kind}:{self.name}"
+
     def __str__(self) -> str:
         return f"{self.kind} {self.id[:12]} ({self.name} of session {self.session}, owner {self.owner})"
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What became of what dead owners left."""
+
+    removed: tuple[Left, ...]
+    refused: Mapping[Left, str]
+    """In the engine's words."""
+
+
+def connect(url: str) -> Any:
+    """A client of the engine at `url`; close it."""
+    environment = {**os.environ, "DOCKER_HOST": url}
+    return docker.from_env(environment=environment, timeout=CALL_TIMEOUT_S, use_ssh_client=True)
 
 
 def found(client: Any, session: str | None = None) -> list[Left]:
     """All that there is, of one session or of every."""
     wanted = {"label": f"{SESSION}={session}" if session else SESSION}
     return [
-        Left(kind, id, *(labels.get(key, "") for key in (SESSION, NAME, FOLDER)), owner_state(labels))
+        Left(
+            kind=kind,
+            id=id,
+            session=labels.get(SESSION, ""),
+            name=labels.get(NAME, ""),
+            folder=labels.get(FOLDER, ""),
+            owner=owner_state(labels),
+        )
         for kind, id, labels in _listed(client, wanted)
     ]
 
 
-def sweep(client: Any) -> list[Left]:
-    """Removes what belongs to dead owners, and returns it. Raises docker.errors.APIError where that is refused."""
-    dead = [left for left in found(client) if left.owner is OwnerState.DEAD]
-    remove(client, dead)
-    return dead
-
-
-def remove_session(client: Any, session: str, settle_s: float = 0.0) -> None:
-    """Removes all of a session, until nothing of it has been there for `settle_s`. Raises TimedOut."""
-    clear_since: float | None = None
+def sweep(client: Any, within_s: float = 0.0) -> Swept:
+    """Removes what belongs to dead owners; what is refused is tried again for `within_s` seconds, at least once."""
+    seen: dict[str, Left] = {}
+    refused: Mapping[Left, str] = {}
 
     def clear() -> bool:
-        nonlocal clear_since
+        nonlocal refused
+        dead = [left for left in found(client) if left.owner is OwnerState.DEAD]
+        seen.update({left.id: left for left in dead})
+        refused = remove(client, dead)
+        return not dead
+
+    with suppress(TimedOut):
+        wait_for("what dead owners left to be removed", within_s, clear, poll_s=POLL_S)
+    return Swept(tuple(left for left in seen.values() if left not in refused), refused)
+
+
+def remove_session(client: Any, session: str, expected: Collection[str] = ()) -> None:
+    """Removes all of a session, until nothing of it is found. Raises TimedOut with what the engine refuses.
+
+    `expected`: what the engine was asked to make and has not answered for, as `Left.made_as`; it is waited for, since
+    an engine goes on when who asked is gone. An engine that never makes it ends the wait after `EXPECTED_S`.
+    """
+    began = time.monotonic()
+    seen: set[str] = set()
+    refused: Mapping[Left, str] = {}
+
+    def clear() -> bool:
+        nonlocal refused
         left = found(client, session)
-        remove(client, left)
-        now = time.monotonic()
-        clear_since = (clear_since or now) if not left else None
-        return clear_since is not None and now - clear_since >= settle_s
+        seen.update(one.made_as for one in left)
+        refused = remove(client, left)
+        came = seen.issuperset(expected) or time.monotonic() - began > EXPECTED_S
+        return came and not left
 
-    wait_for(f"everything of session {session} to be removed", WITHIN_S, clear, poll_s=0.1)
+    what = f"everything of session {session} to be removed"
+    wait_for(what, WITHIN_S, clear, poll_s=POLL_S, last_seen=lambda: _words(refused))
 
 
-def remove(client: Any, all_left: list[Left]) -> None:
-    """Containers first, as networks and volumes are in use until they are gone."""
-    for kind in ("container", "network", "volume"):
+def remove(client: Any, all_left: Collection[Left]) -> Mapping[Left, str]:
+    """Tries once; what the engine refused, with its words. What is gone already, or not yet there, is not refused."""
+    refused: dict[Left, str] = {}
+    for kind in KINDS:
         some = [left for left in all_left if left.kind == kind]
         with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-            list(pool.map(lambda left: _remove_one(client, left), some))
+            answers = list(pool.map(lambda left: _remove_one(client, left), some))
+        refused.update({left: why for left, why in zip(some, answers, strict=True) if why})
+    return refused
 
 
-def _remove_one(client: Any, left: Left) -> None:
-    remove: dict[str, Callable[[], Any]] = {
-        "container": lambda: client.api.remove_container(left.id, v=True, force=True),
-        "network": lambda: client.api.remove_network(left.id),
-        "volume": lambda: client.api.remove_volume(left.id, force=True),
-    }
+def _remove_one(client: Any, left: Left) -> str | None:
     try:
-        remove[left.kind]()
+        match left.kind:
+            case "container":
+                client.api.remove_container(left.id, v=True, force=True)
+            case "network":
+                client.api.remove_network(left.id)
+            case _:
+                client.api.remove_volume(left.id, force=True)
     except docker.errors.NotFound:
-        pass
+        return None
     except docker.errors.APIError as refused:
-        # somebody else removes it at this moment, or a network's last container is still on its way out
-        if refused.status_code not in (403, 409, 500):
-            raise
+        return str(refused.explanation or refused)
+    return None
 
 
 def _listed(client: Any, wanted: dict[str, str]) -> Iterator[tuple[str, str, dict[str, str]]]:
@@ -109,11 +165,19 @@ def _listed(client: Any, wanted: dict[str, str]) -> Iterator[tuple[str, str, dic
         yield "volume", one["Name"], one.get("Labels") or {}
 
 
+def _words(refused: Mapping[Left, str]) -> str:
+    return "; ".join(f"{left}: {why}" for left, why in refused.items()) or "nothing is refused"
+
+
 def main(argv: list[str]) -> int:
-    """`argv`: the session. The engine is the environment's."""
-    client = docker.from_env(use_ssh_client=True)
-    with suppress(requests.ConnectionError):  # no engine any more: nothing of its either
-        remove_session(client, argv[0], SETTLE_S)
+    """`argv`: the session, then what the engine may still be making. The engine is DOCKER_HOST's."""
+    url = os.environ["DOCKER_HOST"]
+    try:
+        with closing(connect(url)) as client:
+            remove_session(client, argv[0], argv[1:])
+    except (docker.errors.DockerException, requests.RequestException, TimedOut) as failed:
+        print(f"sweep at {url}: {failed}; `chaosharness doctor --clean` does it later", file=sys.stderr)
+        return 1
     return 0
 
 
