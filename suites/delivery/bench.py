@@ -22,6 +22,7 @@ from chaosharness.ports.plugin import Fault
 from chaosharness.registry import Registry
 from chaosharness.registry.registry import PORTS, PREFIX
 from chaosharness.scenario.planning import make_plan
+from chaosharness.scenario.rig import Rig
 from chaosharness.session.session import Session
 
 CLERK = Path(__file__).with_name("clerk.py")
@@ -110,9 +111,14 @@ class Bench:
         return replace(self.flow, consumer=replace(self.flow.consumer, command=command, **service))
 
     @property
+    def rig(self) -> Rig:
+        """What runs; its servers are started where they are not."""
+        return self.session._parts.rig([self.flow])
+
+    @property
     def broker(self) -> Instance:
         """The running broker itself."""
-        return self.session._servers["rabbitmq"].instance
+        return self.rig.servers["rabbitmq"].instance
 
 
 @contextmanager

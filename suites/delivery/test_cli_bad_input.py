@@ -55,7 +55,6 @@ OPTIONS = {
     "target kept back": (["--target", "27"], "flows.toml: target '27': of 30 messages, 0 to 26 are sent"),
     "target": (["--target", "some"], "target 'some': expected a message's number, a key or module:function"),
     "target function": (["--target", "nowhere:is_it"], "target 'nowhere:is_it': cannot be loaded: No module named 'no"),
-    "backend": (["--backend", "docker"], "--backend: not available yet: the backend docker; use local"),
     "no plan": (["--replay", "flows.toml"], "--replay flows.toml: cannot be read as a scenario plan: "),
     "plan is nowhere": (["--replay", "plan.json"], "--replay plan.json: cannot be read as a scenario plan: "),
     "runs": (["--runs", "flows.toml/runs"], "--runs flows.toml/runs: the run's folder cannot be made: "),
@@ -104,6 +103,16 @@ def test_bad_usage(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> 
         main(arguments)
     assert ended.value.code == 2
     assert "usage: chaosharness" in capsys.readouterr().err
+
+
+def test_a_backend_of_the_environment_that_there_is_not(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHAOSHARNESS_BACKEND", "dokcer")
+    assert main(["run", "flows.toml"]) == 2
+    said = "CHAOSHARNESS_BACKEND: expected one of auto, docker, local, found 'dokcer'; did you mean \"docker\"?"
+    assert said in capsys.readouterr().err
+    assert not (folder / ".chaosharness").exists()
 
 
 def test_no_flow_file_at_all(capsys: pytest.CaptureFixture[str]) -> None:

@@ -117,7 +117,7 @@ def test_which_files_are_flow_files(pytester: pytest.Pytester) -> None:
 def test_what_is_upheld_passes(folder: Path) -> None:
     said = inner_pytest(folder, f"flows.toml::{AIMED}", "--chaos-seed", "5")
     assert (said.code, outcomes(said)) == (0, {"passed": 1}), said
-    assert "chaosharness: backend local (processes of this machine), seed 5" in said.out
+    assert "chaosharness: backend local (CHAOSHARNESS_BACKEND says so), seed 5" in said.out
     assert "1 upheld" in said.out
     run = the_run(folder)
     assert run["seed"] == 5
@@ -227,7 +227,6 @@ def test_the_options_are_explained(pytester: pytest.Pytester) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--chaos-backend", "docker"], "--chaos-backend: not available yet: the backend docker; use local"),
         (["--chaos-backend", "podman"], "invalid choice: 'podman'"),
         (["--chaos-seed", "x"], "invalid int value: 'x'"),
         (["--chaos-only", "nothing*"], "--chaos-only nothing*: matches no scenario; an id has the form flow[window"),
@@ -240,6 +239,15 @@ def test_bad_usage(pytester: pytest.Pytester, arguments: list[str], message: str
     assert message in said.out + said.err
     assert "Traceback" not in said.out + said.err
     assert not (pytester.path / ".chaosharness").exists()
+
+
+def test_a_backend_of_the_environment_that_there_is_not(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHAOSHARNESS_BACKEND", "podman")
+    said = here(pytester, "flows.toml")
+    assert said.code == pytest.ExitCode.USAGE_ERROR, said
+    assert "CHAOSHARNESS_BACKEND: expected one of auto, docker, local, found 'podman'" in said.out + said.err
 
 
 def test_a_bad_flow_file(pytester: pytest.Pytester) -> None:

@@ -300,8 +300,7 @@ def test_a_relay_that_dies(bench: Bench) -> None:
     bench.green(CELL)
     session = bench.session
     assert not session.result().broken
-    assert session._relay
-    with bench.registry.replaced(KillsTheRelay(session._relay.instance)):
+    with bench.registry.replaced(KillsTheRelay(bench.rig.relay.instance)):
         result = bench.run(CELL)
     lacks = missing(result)
     assert set(lacks) == {"observed_whole"}

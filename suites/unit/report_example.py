@@ -270,7 +270,7 @@ def example() -> RunResult:
             ),
         ),
         versions={"chaosharness": "0.1.0", "python": "3.11.7", "rabbitmq": "3.10.8", "toxiproxy": "2.12.0"},
-        environment={"backend": "local", "system": "Linux 6.1", "cpus": 2},
+        environment={"backend": "local (--backend says so)", "system": "Linux 6.1", "cpus": 2},
         started="2026-11-03T09:14:07Z",
         duration_s=31.4,
         unused_waivers=('payment: "dedup:wipe" = { duplicated = 1 }, because one more e-mail is accepted',),

@@ -92,9 +92,8 @@ rabbitmq = "orders"
 
 def test_everything_that_can_be_said(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
-    file = read(tmp_path, EVERYTHING)
-    assert file.images == {"rabbitmq": "rabbitmq:4"}
-    payment, orders = file.flows
+    payment, orders = read(tmp_path, EVERYTHING).flows
+    assert payment.images == orders.images == {"rabbitmq": "rabbitmq:4"}
     assert payment.source == Source(
         broker="rabbitmq",
         name="payments",
