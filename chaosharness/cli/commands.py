@@ -1,47 +1,19 @@
-"""The commands that start nothing: doctor, init, report, explain."""
+"""The commands that look at files: init, report, explain."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 from chaosharness.cli.printing import print_run
 from chaosharness.flowfile import init_files
 from chaosharness.model.errors import BadInput
 from chaosharness.model.terms import explain as explain_term
-from chaosharness.ports.launch import Availability
-from chaosharness.registry import Registry
 from chaosharness.report.document import text
 from chaosharness.report.read import read
 from chaosharness.report.write import write_page
-from chaosharness.servers.toxiproxy import Toxiproxy
-
-
-def doctor(options: argparse.Namespace) -> int:
-    """Exit code 0 if every server can be started and every plugin is sound, else 2."""
-    registry = Registry.load()
-    broken = registry.check_all()
-    servers = [Toxiproxy().available()]
-    for name in registry.names("servers"):
-        try:
-            servers.append(registry.get("servers", name).available())
-        except BadInput:
-            continue  # it is in `broken`, with its reason
-    if options.json:
-        _print_json({"servers": [asdict(one) for one in servers], "plugins": broken, "backends": {"local": True}})
-    else:
-        print(*(_availability(one) for one in servers), sep="\n")
-        print(*(f"plugin: {problem}" for problem in broken), sep="\n", end="\n" if broken else "")
-    return 0 if all(one.ok for one in servers) and not broken else BadInput.exit_code
-
-
-def _availability(one: Availability) -> str:
-    if one.ok:
-        return f"{one.server:<12} {one.version or 'unknown version':<10} local process: {one.how}"
-    return f"{one.server:<12} {'missing':<10} {one.how}\n{'':<12} to add it: {one.remedy}"
 
 
 def init(options: argparse.Namespace) -> int:

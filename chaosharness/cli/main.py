@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from chaosharness.cli import commands
+from chaosharness.cli.doctor import doctor as doctor_command
 from chaosharness.cli.running import run_command
 from chaosharness.model.errors import ChaosError
 from chaosharness.session.backend import BACKENDS, VARIABLE
@@ -26,8 +27,11 @@ def parser() -> argparse.ArgumentParser:
     commands_ = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_run(commands_, "run", "run the scenarios of a flow file and judge its flows")
     _add_run(commands_, "probe", "find out which semantic a flow keeps, without a declared one")
-    doctor = commands_.add_parser("doctor", help="which servers this machine can start, and what adds the others")
-    doctor.set_defaults(do=commands.doctor)
+    doctor = commands_.add_parser("doctor", help="what this machine can run, and what dead harnesses left on it")
+    doctor.add_argument(
+        "--clean", action="store_true", help="remove containers, networks and volumes whose harness is gone"
+    )
+    doctor.set_defaults(do=doctor_command)
     init = commands_.add_parser("init", help="write a commented flows.toml, and a service that it runs, here")
     init.set_defaults(do=commands.init)
     report = commands_.add_parser("report", help="print a run again, and write its report.html anew")
