@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import docker.errors
@@ -63,6 +64,7 @@ class Ground:
         self._asked: set[str] = set()
         """What the engine was asked to make and has not answered for."""
         self._lock = threading.Lock()
+        self._numbers = count(1)
         # before anything is made: from here on the keeper removes it, whatever way this process ends
         self._tell_keeper()
         self._sweeping = self._pool.submit(sweep, self.client)
@@ -77,9 +79,9 @@ class Ground:
     def create(self, image: str, name: str, **settings: Any) -> Any:
         """A container with the session's labels, not started. Raises docker.errors.APIError."""
         with self._asking_for(f"container:{name}"):
-            return self._testcontainers.create(
-                image, name=f"chaosharness-{self.session}-{name}", labels=self._labels(name), **settings
-            )
+            # numbered: the last one of this name may still be on its way out
+            unique = f"chaosharness-{self.session}-{name}-{next(self._numbers)}"
+            return self._testcontainers.create(image, name=unique, labels=self._labels(name), **settings)
 
     def publish_at(self, network: Network) -> str:
         """The address of the engine's host at which ports of containers on `network` are published.
