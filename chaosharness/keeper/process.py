@@ -273,7 +273,9 @@ def _run(argv: list[str], env: dict[str, str], within_s: float) -> None:
 
     try:
         code = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, timeout=within_s).returncode
-    except (OSError, subprocess.TimeoutExpired) as failed:
+    except subprocess.TimeoutExpired:
+        _say(f"{argv}: killed, as it did not end within {within_s:g} s")
+    except OSError as failed:
         _say(f"{argv}: {failed}")
     else:
         if code:
