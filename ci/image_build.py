@@ -102,7 +102,9 @@ def build(image: Image, hash: str) -> float:
                 (import_release if image.release else docker_build)(image, hash, log)
                 break
             except Failed as error:
-                if attempt == ATTEMPTS or _ending:
+                if _ending:
+                    raise Failed("ended, unfinished") from error
+                if attempt == ATTEMPTS:
                     tail = path.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:]
                     raise Failed("\n    ".join([f"{error}; the end of {path.relative_to(ROOT)}:", *tail])) from error
     if built := present().get(image.full_name):
@@ -122,12 +124,12 @@ def import_release(image: Image, hash: str, log: IO[bytes]) -> None:
     changes = [f"--change=LABEL {LABEL}={hash}", '--change=CMD ["bash"]']
     load = ["docker", "import", *changes, "-", image.full_name]
     try:
-        run(remove, log)
+        run(remove, log)  # of one that was killed
         run(as_root(*debootstrap, image.release, str(rootfs), *filter(None, [mirror()])), log)
         run(as_root("tar", "-C", str(rootfs), "--strip-components=1", "-x"), log, feed=image.context())
         run(["bash", "-o", "pipefail", "-c", f"{shlex.join(pack)} | {shlex.join(load)}"], log)
     finally:
-        run(remove, log)
+        run(remove, log, cleans=True)
 
 
 def docker_build(image: Image, hash: str, log: IO[bytes]) -> None:
@@ -173,9 +175,17 @@ def as_root(*command: str) -> list[str]:
 
 
 def run(
-    command: Sequence[str], log: IO[bytes], *, env: Mapping[str, str] | None = None, feed: Parts | None = None
+    command: Sequence[str],
+    log: IO[bytes],
+    *,
+    env: Mapping[str, str] | None = None,
+    feed: Parts | None = None,
+    cleans: bool = False,
 ) -> None:
-    """Runs it with its output in the log, and `feed` as a tar on its standard input. Raises Failed."""
+    """Runs it with its output in the log, and `feed` as a tar on its standard input; no interrupt ends what cleans.
+
+    Raises Failed.
+    """
     log.write(f"$ {shlex.join(command)}\n".encode())
     try:
         process = subprocess.Popen(
@@ -189,9 +199,10 @@ def run(
         )
     except OSError as error:
         raise Failed(f"{command[0]}: {error.strerror}") from error
-    _running.add(process)
+    if not cleans:
+        _running.add(process)
     try:
-        if _ending:
+        if _ending and not cleans:
             end(process)
         if feed is not None:
             assert process.stdin
@@ -225,7 +236,7 @@ def pack(stream: IO[bytes], parts: Parts) -> None:
 
 def end(process: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGTERM)
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def end_all() -> None:
