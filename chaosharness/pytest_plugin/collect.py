@@ -40,7 +40,7 @@ class FlowFileCollector(pytest.File):
             if not select([choice.cell], only=run.only):
                 continue
             if choice.cell.not_applicable:
-                run.not_applicable.append((choice.flow, choice.cell))
+                run.decline(choice.flow, choice.cell)
                 continue
             yield ScenarioItem.from_parent(self, name=str(choice.cell.id), choice=choice)
 
@@ -61,7 +61,7 @@ class ScenarioItem(pytest.Item):
 
     def runtest(self) -> None:
         choice = self.choice
-        result = self.config.stash[RUN].scenario(choice.flow, choice.cell, choice.others)
+        result = self.config.stash[RUN].scenario(choice.flow, choice.cell, choice.others, item=self.nodeid)
         self.user_properties.append(("chaosharness_verdict", result.verdict.value))
         outcome(result)
 

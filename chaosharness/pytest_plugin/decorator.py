@@ -48,7 +48,7 @@ class Scenario:
         flow = self.choice.flow
         if messages is not None:
             flow = replace(flow, workload=replace(flow.workload, messages=messages))
-        result = self.run_of.scenario(flow, self.choice.cell, self.choice.others, self._reproduce())
+        result = self.run_of.scenario(flow, self.choice.cell, self.choice.others, self._reproduce(), item=self.nodeid)
         outcome(result)
         return result
 
@@ -69,7 +69,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         if not select([choice.cell], only=run.only):
             continue
         if choice.cell.not_applicable:
-            run.not_applicable.append((choice.flow, choice.cell))
+            run.decline(choice.flow, choice.cell)
         else:
             chosen.append(choice)
     ids = [_plain_id(choice.cell) for choice in chosen]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from chaosharness.model.errors import BadInput
+from chaosharness.pytest_plugin.handover import KEY, Handover
 from chaosharness.pytest_plugin.run import RUN, Run
 from chaosharness.session.backend import BACKENDS, VARIABLE, choose_backend
 from chaosharness.session.session import DEFAULT_RUNS, new_seed
@@ -40,10 +41,34 @@ def pytest_configure(config: pytest.Config) -> None:
     except BadInput as bad:
         raise pytest.UsageError(str(bad)) from bad
     seed = config.getoption("--chaos-seed")
-    config.stash[RUN] = Run(
+    run = Run(
         backend=backend,
         seed=new_seed() if seed is None else seed,
         runs=Path(config.getoption("--chaos-runs")),
         target=config.getoption("--chaos-target"),
         only=tuple(config.getoption("--chaos-only")),
+    )
+    config.stash[RUN] = run
+    _share(config, run)
+
+
+def _share(config: pytest.Config, run: Run) -> None:
+    """Where pytest-xdist makes this process one of several: a worker, or the controller that has the workers."""
+    given = getattr(config, "workerinput", {}).get(KEY)
+    if given:
+        run.seed = given["seed"]
+        run.handover = Handover(Path(given["folder"]), config.workerinput["workerid"])  # type: ignore[attr-defined]
+    elif _has_workers(config):
+        from chaosharness.pytest_plugin.controller import Controller  # here, since few need it
+
+        run.controller = Controller(run.seed, run.runs)
+        config.pluginmanager.register(run.controller, "chaosharness-controller")
+
+
+def _has_workers(config: pytest.Config) -> bool:
+    return (
+        config.pluginmanager.hasplugin("xdist")
+        and config.getoption("dist") != "no"
+        and bool(config.getoption("tx"))
+        and not config.getoption("collectonly")
     )
