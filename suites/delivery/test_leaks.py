@@ -8,12 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from aftermath import keeper_is_done, readable, recorded
 from leaks import Watch
-from product import ENDS_WITHIN_S, FIXTURES, PYTEST, SLOW, Started, cli, flow, inner_pytest, started, twin
-
-from chaosharness.ledger.reader import read
-from chaosharness.ledger.writer import SUFFIX
-from chaosharness.model.wait import wait_for
+from product import FIXTURES, PYTEST, SLOW, Started, cli, flow, inner_pytest, started, twin
 
 CELL = "effect-ack:crash"
 WAYS = {
@@ -32,38 +29,10 @@ def watch() -> Iterator[Watch]:
     assert watch.end() == []
 
 
-def recorded(run: Path) -> int:
-    """How many events a run's ledger files have; every line of them can be read, whoever died."""
-    files = sorted(run.glob(f"scenarios/*/*{SUFFIX}"))
-    assert {file.name.removesuffix(SUFFIX) for file in files} == {"harness", "keeper", "relay"}
-    count = 0
-    for file in files:
-        events, gaps = read(file)
-        lines = file.read_bytes().splitlines(keepends=True)
-        whole = [line for line in lines if line.endswith(b"\n")]
-        assert len(events) == len(whole) - 1, gaps  # but for the header
-        assert [event.seq for event in events] == list(range(1, len(events) + 1))
-        assert all("not closed" in gap or "torn" in gap for gap in gaps), gaps
-        count += len(events)
-    return count
-
-
 def no_data(run: Path) -> None:
     """The broker's data is gone, its log stays."""
     assert list(run.glob("servers*/*/*.log"))
     assert [path for path in run.glob("servers*/*/data") if path.exists()] == []
-
-
-def keeper_is_done(watch: Watch) -> None:
-    """It ends by itself, after all others, when the harness is gone."""
-    wait_for("the keeper to have ended everything", ENDS_WITHIN_S, lambda: not watch.left(), last_seen=watch.left)
-
-
-def readable(folder: Path, run: Path) -> None:
-    """The report was written, and can be read again."""
-    assert (run / "report.html").stat().st_size > 0
-    said = cli(folder, "report", str(run))
-    assert said.code == 0, said
 
 
 @pytest.fixture(params=sorted(WAYS))
