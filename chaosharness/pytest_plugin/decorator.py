@@ -36,7 +36,7 @@ class Scenario:
 
     choice: Choice
     run_of: Run
-    nodeid: str
+    item: pytest.Item
 
     @property
     def id(self) -> str:
@@ -48,12 +48,16 @@ class Scenario:
         flow = self.choice.flow
         if messages is not None:
             flow = replace(flow, workload=replace(flow.workload, messages=messages))
-        result = self.run_of.scenario(flow, self.choice.cell, self.choice.others, self._reproduce(), item=self.nodeid)
+        result = self.run_of.scenario(
+            flow, self.choice.cell, self.choice.others, self._reproduce(), item=self.item.nodeid
+        )
         outcome(result)
         return result
 
     def _reproduce(self) -> str:
-        line = ["pytest", self.nodeid, "--chaos-seed", str(self.run_of.seed)]
+        # not its `nodeid`, to which --dist loadgroup adds the name of the group
+        nodeid = f"{self.item.parent.nodeid}::{self.item.name}" if self.item.parent else self.item.nodeid
+        line = ["pytest", nodeid, "--chaos-seed", str(self.run_of.seed)]
         return shlex.join([*line, *(["--chaos-target", self.run_of.target] if self.run_of.target else [])])
 
 
@@ -88,4 +92,4 @@ def scenario(request: pytest.FixtureRequest) -> Scenario:
         raise pytest.UsageError(
             f"{request.node.nodeid}: `scenario` needs the decorator @chaosharness.every_window(flow)"
         )
-    return Scenario(choice, request.config.stash[RUN], request.node.nodeid)
+    return Scenario(choice, request.config.stash[RUN], request.node)
