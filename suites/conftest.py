@@ -77,6 +77,13 @@ def docker_engine(nothing_is_left: Watch, tmp_path_factory: pytest.TempPathFacto
         yield engine
 
 
+@pytest.fixture(scope="session", autouse=True)
+def images_of_this_environment(request: pytest.FixtureRequest) -> None:
+    """Where the suites are told to run on docker, so are the commands that they start."""
+    if os.environ[VARIABLE] == "docker":
+        request.getfixturevalue("docker_engine")
+
+
 @pytest.fixture(scope="module")
 def docker_launcher(docker_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
     """One for a module's containers, with a keeper of its own."""

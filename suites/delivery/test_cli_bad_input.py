@@ -127,7 +127,7 @@ def test_a_toxiproxy_that_is_missing(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CHAOSHARNESS_TOXIPROXY", "/nowhere")
-    assert main(["run", "flows.toml"]) == 2
+    assert main(["run", "flows.toml", "--backend", "local"]) == 2
     said = capsys.readouterr().err
     assert "toxiproxy cannot be started here: CHAOSHARNESS_TOXIPROXY names /nowhere, which is no program" in said
     assert "to add it: GOBIN=" in said
@@ -149,7 +149,7 @@ def test_a_broker_that_is_missing(
     monkeypatch.setenv("PATH", str(bare))
     monkeypatch.setattr(redis, "ALSO_IN", (str(bare),))
     (folder / "flows.toml").write_text(GOOD.replace("redis_list", source), encoding="utf-8")
-    assert main(["run", "flows.toml"]) == 2
+    assert main(["run", "flows.toml", "--backend", "local"]) == 2
     said = capsys.readouterr().err
     assert f"{source.removesuffix('_list')} cannot be started here: " in said
     assert "to add it: apt-get install" in said
