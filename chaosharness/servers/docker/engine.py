@@ -1,4 +1,4 @@
-"""Which Docker Engine there is, found without starting anything and, for a local socket, without loading a library.
+"""Which Docker Engine there is, found without starting anything and without loading a library.
 
 Goes in: the environment. Comes out: an `Engine`, which answers or says why it does not.
 To try it: `chaosharness doctor`.
@@ -10,21 +10,28 @@ import errno
 import http.client
 import json
 import os
+import queue
 import socket
+import ssl
+import threading
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from chaosharness.model.errors import MissingServer
+from chaosharness.servers.docker.endpoint import EXPECTED, BadEndpoint, Endpoint, find_endpoint
+from chaosharness.servers.docker.tunnel import OPEN_WITHIN_S, Tunnel
 
 ANSWER_WITHIN_S = 3.0
-DEFAULT_SOCKET = "/var/run/docker.sock"
+LARGEST_ANSWER = 65_536
+OLDEST_API = (1, 24)
+"""What docker-py speaks: Docker 1.12, of 2016."""
 HOST_OVERRIDE = "TESTCONTAINERS_HOST_OVERRIDE"
 """Environment, as in testcontainers: the host at which published ports are reached."""
-TLS = ("DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 START_IT = "start Docker, or name an engine in DOCKER_HOST"
+FIT_TLS = "DOCKER_TLS_VERIFY and DOCKER_CERT_PATH must fit the engine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,12 @@ class Engine:
     problem: str = ""
     """Why it does not answer, in words."""
     remedy: str = ""
+    named_by: str = ""
+    """`DOCKER_HOST`, `the context desktop-linux`; empty for the default."""
+    certificates: str | None = None
+    """The folder of certificates; None: no TLS."""
+    verify: bool = False
+    """Whether the engine must show a certificate, too."""
 
     @property
     def ok(self) -> bool:
@@ -45,37 +58,49 @@ class Engine:
 
     @property
     def local(self) -> bool:
-        """Whether it is reached by a socket file: its host is, most likely, this machine."""
-        return urlsplit(self.url).scheme in ("unix", "http+unix", "npipe")
+        """Whether its published ports are, most likely, this machine's."""
+        return self.host == "localhost" or self.host.startswith("127.")
 
     @property
     def host(self) -> str:
         """Where published ports are reached; for a local engine its networks say more."""
-        override = os.environ.get(HOST_OVERRIDE)
-        return override or (None if self.local else urlsplit(self.url).hostname) or "127.0.0.1"
+        parts = urlsplit(self.url)
+        named = parts.hostname if parts.scheme in ("tcp", "ssh") else None
+        return os.environ.get(HOST_OVERRIDE) or named or "127.0.0.1"
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """The environment variables that lead to it, and to no other."""
+        return {
+            "DOCKER_HOST": self.url,
+            "DOCKER_CERT_PATH": self.certificates or "",
+            "DOCKER_TLS_VERIFY": "1" if self.verify else "",
+        }
 
     def __str__(self) -> str:
-        return f"engine {self.version} at {self.url}" if self.ok else f"{self.url}: {self.problem}"
+        if self.ok:
+            return f"engine {self.version} at {self.url}"
+        return f"{self.url}{f' ({self.named_by})' if self.named_by else ''}: {self.problem}"
 
 
 def find_engine(environ: Mapping[str, str] = os.environ) -> Engine:
-    """The engine that DOCKER_HOST, a docker context, testcontainers' settings or the default socket leads to.
+    """The engine that the environment leads to (`endpoint`), asked for its version; nothing is raised.
 
-    It is asked for its version, within 3 s; nothing is raised.
+    It has 3 s to answer, one behind ssh 13 s.
     """
-    url = _url(environ)
-    parts = urlsplit(url)
-    if parts.scheme == "unix":
-        return _asked(url, _UnixConnection(parts.path))
-    if parts.scheme in ("tcp", "http") and not any(environ.get(name) for name in TLS):
-        try:
-            host, port = parts.hostname, parts.port
-        except ValueError as wrong:
-            return Engine(url, None, f"DOCKER_HOST is no address: {wrong}", "expected tcp://host:port")
-        if not host:
-            return Engine(url, None, "DOCKER_HOST names no host", "expected tcp://host:port")
-        return _asked(url, http.client.HTTPConnection(host, port or 2375, timeout=ANSWER_WITHIN_S))
-    return _asked_by_library(url, environ)
+    try:
+        endpoint = find_endpoint(environ)
+    except BadEndpoint as bad:
+        return Engine(bad.url, None, bad.problem, bad.remedy, bad.named_by)
+    answers: queue.SimpleQueue[Engine] = queue.SimpleQueue()
+    threading.Thread(target=lambda: answers.put(_asked(endpoint)), name="engine", daemon=True).start()
+    behind_ssh = urlsplit(endpoint.url).scheme == "ssh"
+    within_s = ANSWER_WITHIN_S + (OPEN_WITHIN_S if behind_ssh else 0)
+    try:
+        # a socket's own time-out starts anew with every byte, and finding a name's address has none
+        return answers.get(timeout=within_s + 0.5)
+    except queue.Empty:
+        return _silent(endpoint, f"no whole answer within {within_s:g} s")
 
 
 def require(engine: Engine) -> Engine:
@@ -85,25 +110,6 @@ def require(engine: Engine) -> Engine:
             f"no Docker engine: {engine}; {engine.remedy}. Without Docker: the backend local runs servers as processes"
         )
     return engine
-
-
-def _url(environ: Mapping[str, str]) -> str:
-    home = Path(environ.get("HOME") or "/")
-    contexts = home / ".docker" / "config.json"
-    if environ.get("DOCKER_CONTEXT") or _names_context(contexts) or (home / ".testcontainers.properties").exists():
-        from testcontainers.core.docker_client import get_docker_host  # here: it takes 0.2 s to load
-
-        found = get_docker_host()
-        if found:
-            return found
-    return environ.get("DOCKER_HOST") or f"unix://{DEFAULT_SOCKET}"
-
-
-def _names_context(config: Path) -> bool:
-    try:
-        return bool(json.loads(config.read_bytes()).get("currentContext", "default") != "default")
-    except (OSError, ValueError, AttributeError):
-        return False
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -117,26 +123,71 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def _asked(url: str, connection: http.client.HTTPConnection) -> Engine:
+def _asked(endpoint: Endpoint) -> Engine:
+    tunnel: Tunnel | None = None
     try:
-        connection.request("GET", "/version")
-        answer = connection.getresponse()
-        body = answer.read()
+        if urlsplit(endpoint.url).scheme == "ssh":
+            tunnel = Tunnel(endpoint.url)
+        with closing(_connection(endpoint, tunnel)) as connection:
+            connection.request("GET", "/version")
+            answer = connection.getresponse()
+            body = answer.read(LARGEST_ANSWER)
     except TimeoutError:
-        return Engine(url, None, f"no answer within {ANSWER_WITHIN_S:g} s", START_IT)
+        return _silent(endpoint, f"no answer within {ANSWER_WITHIN_S:g} s")
     except (OSError, http.client.HTTPException) as error:
-        return Engine(url, None, *_words(error))
+        problem, remedy = _words(error)
+        said = tunnel.said() if tunnel else ""
+        return _silent(endpoint, f"{problem} (ssh says: {said})" if said else problem, remedy)
     finally:
-        connection.close()
+        if tunnel:
+            tunnel.close()
+    return _read(endpoint, answer.status, body)
+
+
+def _connection(endpoint: Endpoint, tunnel: Tunnel | None) -> http.client.HTTPConnection:
+    parts = urlsplit(tunnel.url if tunnel else endpoint.url)
+    if parts.scheme == "unix":
+        return _UnixConnection(parts.path)
+    assert parts.hostname
+    if endpoint.certificates is None:
+        return http.client.HTTPConnection(parts.hostname, parts.port, timeout=ANSWER_WITHIN_S)
+    context = ssl.create_default_context(cafile=str(endpoint.certificates / "ca.pem"))
+    if not endpoint.verify:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.load_cert_chain(endpoint.certificates / "cert.pem", endpoint.certificates / "key.pem")
+    return http.client.HTTPSConnection(parts.hostname, parts.port, timeout=ANSWER_WITHIN_S, context=context)
+
+
+def _read(endpoint: Endpoint, status: int, body: bytes) -> Engine:
     try:
-        version: Any = json.loads(body)["Version"]
+        answer: Any = json.loads(body)
+        version, api = str(answer["Version"]), str(answer["ApiVersion"])
+        numbers = tuple(int(number) for number in api.split("."))
     except (ValueError, TypeError, KeyError):
         said = body[:100].decode("utf-8", "replace")
-        return Engine(url, None, f"it answers /version with {answer.status} {said!r}, which no engine does", START_IT)
-    return Engine(url, str(version))
+        problem = f"it answers /version with {status} {said!r}, which no engine does"
+        return _silent(endpoint, problem, FIT_TLS if "HTTPS server" in said else START_IT)
+    if numbers < OLDEST_API:
+        oldest = ".".join(map(str, OLDEST_API))
+        problem = f"engine {version} speaks API {api}, and {oldest} or newer is needed"
+        return _silent(endpoint, problem, "update Docker, or name another engine in DOCKER_HOST")
+    certificates = str(endpoint.certificates) if endpoint.certificates else None
+    return Engine(endpoint.url, version, "", "", endpoint.named_by, certificates, endpoint.verify)
+
+
+def _silent(endpoint: Endpoint, problem: str, remedy: str = START_IT) -> Engine:
+    return Engine(endpoint.url, None, problem, remedy, endpoint.named_by)
 
 
 def _words(error: Exception) -> tuple[str, str]:
+    """Problem and remedy."""
+    match error:
+        case ssl.SSLError():
+            return f"TLS fails: {error.reason or error}", FIT_TLS
+        case socket.gaierror():
+            return f"its host has no address here ({error.strerror})", "is the name right? " + EXPECTED
+        case http.client.HTTPException() | ConnectionResetError():
+            return f"what answers there is no engine ({type(error).__name__}: {error})", START_IT
     match getattr(error, "errno", None):
         case errno.ENOENT:
             return "there is no such socket", START_IT
@@ -148,22 +199,7 @@ def _words(error: Exception) -> tuple[str, str]:
                 "add the user to the group docker, or run as one that is in it",
             )
         case _:
-            return f"{type(error).__name__}: {error}", START_IT
-
-
-def _asked_by_library(url: str, environ: Mapping[str, str]) -> Engine:
-    """By ssh or TLS. What its transport may raise is not one family."""
-    import docker
-
-    try:
-        settings = {**environ, "DOCKER_HOST": url}
-        client = docker.from_env(environment=settings, timeout=int(ANSWER_WITHIN_S), use_ssh_client=True)
-        try:
-            return Engine(url, str(client.version()["Version"]))
-        finally:
-            client.close()
-    except Exception as error:
-        return Engine(url, None, f"{type(error).__name__}: {error}", START_IT)
+            return str(error) or type(error).__name__, START_IT
 
 
 __all__ = ["Engine", "find_engine", "require"]
