@@ -5,6 +5,7 @@ Goes in: a run's folder, a watch. Comes out: how much was recorded, or a failed 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from pathlib import Path
 
@@ -14,8 +15,10 @@ from product import ENDS_WITHIN_S, cli
 from chaosharness.ledger.reader import read
 from chaosharness.ledger.writer import SUFFIX
 from chaosharness.model.wait import wait_for
+from chaosharness.session.backend import VARIABLE
 
-FILES = ("harness", "keeper", "relay")
+FILES = ("harness", "keeper", "relay", *(["docker"] if os.environ.get(VARIABLE) == "docker" else []))
+"""Who writes a ledger file, on the backend that the suites are told to run on."""
 
 
 def recorded(run: Path, wanted: Collection[str] = FILES) -> int:

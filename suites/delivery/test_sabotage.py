@@ -213,7 +213,7 @@ def test_a_service_that_goes_past_its_link(bench: Bench, monkeypatch: pytest.Mon
     lacks = missing(result)
     assert lacks["observed_whole"].startswith(f"clerk.0 went past the taps to {direct}"), said(result)
     assert "ready_before_publish" in lacks
-    assert any(f"clerk.0 is connected to {direct}" in note for note in result.judgement.notes)
+    assert any("clerk.0 is connected to " in note and direct in note for note in result.judgement.notes)
 
 
 def test_a_service_that_goes_past_its_link_besides(bench: Bench) -> None:
