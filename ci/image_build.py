@@ -37,6 +37,7 @@ LOCK_TIMEOUT_S = 1800
 TAIL_LINES = 20
 
 _running: set[subprocess.Popen[bytes]] = set()
+_locks: list[int] = []
 _ending = False
 
 
@@ -81,7 +82,9 @@ def alone() -> Iterator[None]:
             wait_for("another ci/images to end", LOCK_TIMEOUT_S, taken, poll_s=0.2)
         except TimedOut as error:
             raise Failed(str(error)) from error
+        _locks.append(lock.fileno())
         yield
+        _locks.clear()
 
 
 def need_debootstrap() -> None:
@@ -196,6 +199,7 @@ def run(
             cwd=ROOT,
             env={**os.environ, **(env or {})},
             start_new_session=True,  # so that all of it can be ended
+            pass_fds=_locks,  # so that the lock is held while any of it lives, should this process be killed
         )
     except OSError as error:
         raise Failed(f"{command[0]}: {error.strerror}") from error
