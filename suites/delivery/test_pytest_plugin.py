@@ -6,12 +6,15 @@ Scenarios run in a pytest process of their own, in a folder of their own, with w
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from product import FIXTURES, Said, flow, inner_pytest, twin
+
+from chaosharness.session.backend import VARIABLE
 
 pytest_plugins = ("pytester",)
 
@@ -117,7 +120,8 @@ def test_which_files_are_flow_files(pytester: pytest.Pytester) -> None:
 def test_what_is_upheld_passes(folder: Path) -> None:
     said = inner_pytest(folder, f"flows.toml::{AIMED}", "--chaos-seed", "5")
     assert (said.code, outcomes(said)) == (0, {"passed": 1}), said
-    assert "chaosharness: backend local (CHAOSHARNESS_BACKEND says so), seed 5" in said.out
+    assert f"chaosharness: backend {os.environ[VARIABLE]} (" in said.out
+    assert "CHAOSHARNESS_BACKEND says so), seed 5" in said.out
     assert "1 upheld" in said.out
     run = the_run(folder)
     assert run["seed"] == 5
@@ -261,7 +265,7 @@ def test_a_bad_flow_file(pytester: pytest.Pytester) -> None:
 
 def test_a_server_that_is_missing(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHAOSHARNESS_TOXIPROXY", "/nowhere")
-    said = here(pytester, f"flows.toml::{AIMED}")
+    said = here(pytester, f"flows.toml::{AIMED}", "--chaos-backend", "local")
     assert (said.code, outcomes(said)) == (1, {"failed": 1}), said
     assert "CHAOSHARNESS_TOXIPROXY names /nowhere, which is no program; to add it: " in said.out
     assert "Traceback" not in said.out
