@@ -9,10 +9,12 @@ Goes in: recipes. Comes out: instances. To try it:
 from __future__ import annotations
 
 import errno
+import os
 import random
 import shutil
 import socket
 import threading
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,6 +27,11 @@ FIRST_PORT = 10_000
 NO_IMAGES = "{}: the image {} needs Docker, and the backend is local"
 _FEWEST_PORTS = 1_000
 _TRIES = 200
+CLAIMS = 64
+"""Ports given by this process that others are kept from; what was given before those is bound by now."""
+_claims: deque[int] = deque()
+"""Their file descriptors: they stay open until this process ends, on purpose."""
+_claims_lock = threading.Lock()
 _RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
@@ -129,12 +136,15 @@ class LocalLauncher:
         return (Way(),)
 
     def free_port(self) -> int:
-        """A port that nothing is bound to, below the kernel's ephemeral range; never the same twice."""
+        """A port that nothing is bound to, below the kernel's ephemeral range; never the same twice.
+
+        Nor one that another harness of this machine has just been given.
+        """
         ports = _port_range()
         with self._lock:
             for _ in range(_TRIES):
                 port = self._random.choice(ports)
-                if port not in self._given and _is_free(port):
+                if port not in self._given and _claim(port) and _is_free(port):
                     self._given.add(port)
                     return port
         raise HarnessBroke(f"no free port in {ports.start}-{ports.stop - 1} after {_TRIES} tries")
@@ -144,6 +154,25 @@ def _port_range() -> range:
     """A client's ephemeral port may be any in the kernel's range: a server's would now and then be taken."""
     first = int(_RANGE.read_text().split()[0])
     return range(FIRST_PORT, first if first >= FIRST_PORT + _FEWEST_PORTS else 65_536)
+
+
+def _claim(port: int) -> bool:
+    """Whether no other launcher of this machine has it; then none will, for the next `CLAIMS` ports of this process.
+
+    A server binds its port up to seconds after it was found free, and another session may look in between. A name in
+    the abstract namespace is as wide as the ports are, leaves no file, and ends with the process.
+    """
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        claim.bind(f"\0chaosharness.port.{port}")
+    except OSError:
+        claim.close()
+        return False
+    with _claims_lock:
+        _claims.append(claim.detach())
+        if len(_claims) > CLAIMS:
+            os.close(_claims.popleft())
+    return True
 
 
 def _is_free(port: int) -> bool:

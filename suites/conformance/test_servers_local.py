@@ -10,7 +10,7 @@ from keeper_rig import PATH, SOON_S, wait_logged
 
 from chaosharness.keeper.client import KeeperClient
 from chaosharness.model.address import Address
-from chaosharness.model.errors import BadInput
+from chaosharness.model.errors import BadInput, HarnessBroke
 from chaosharness.model.wait import wait_for
 from chaosharness.ports.launch import Instance, Launcher, Recipe, Scope, Signal
 from chaosharness.servers.local import LocalLauncher
@@ -95,11 +95,19 @@ def test_free_ports_are_free_below_the_ephemeral_range_and_never_given_twice(kee
 
 @pytest.mark.parametrize("taken_by", ["127.0.0.1", "0.0.0.0"])
 def test_a_taken_port_is_not_given(keeper: KeeperClient, monkeypatch: pytest.MonkeyPatch, taken_by: str) -> None:
-    launcher = LocalLauncher(keeper)
-    taken, free = launcher.free_port(), launcher.free_port()
-    monkeypatch.setattr("chaosharness.servers.local._port_range", lambda: [taken, free])
-    with socket.create_server((taken_by, taken)):
+    with socket.create_server((taken_by, 0)) as server:
+        with socket.create_server(("127.0.0.1", 0)) as for_a_moment:
+            taken, free = (one.getsockname()[1] for one in (server, for_a_moment))
+        monkeypatch.setattr("chaosharness.servers.local._port_range", lambda: [taken, free])
         assert LocalLauncher(keeper).free_port() == free
+
+
+def test_a_port_that_another_was_given_is_not_given(keeper: KeeperClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever was given it may take seconds to bind it."""
+    given = LocalLauncher(keeper).free_port()
+    monkeypatch.setattr("chaosharness.servers.local._port_range", lambda: range(given, given + 1))
+    with pytest.raises(HarnessBroke, match="no free port"):
+        LocalLauncher(keeper).free_port()
 
 
 def test_a_child_that_listens_on_a_given_port(keeper: KeeperClient, tmp_path: Path) -> None:
