@@ -22,7 +22,8 @@ from chaosharness.report import terminal
 from chaosharness.report.write import write
 from chaosharness.session.backend import Backend
 from chaosharness.session.choose import Choice, choose
-from chaosharness.session.session import DEFAULT_RUNS, Session
+from chaosharness.session.defaults import DEFAULT_RUNS
+from chaosharness.session.session import Session
 
 INTERRUPTED = 130
 

@@ -11,7 +11,7 @@ from chaosharness.cli.doctor import doctor as doctor_command
 from chaosharness.cli.running import run_command
 from chaosharness.model.errors import ChaosError
 from chaosharness.session.backend import BACKENDS, VARIABLE
-from chaosharness.session.session import DEFAULT_RUNS
+from chaosharness.session.defaults import DEFAULT_RUNS
 
 EXIT_CODES = """exit codes: 0 upheld (waived findings included); 1 violated; 2 bad input or usage; 3 unproven;
 4 the harness broke; 130 interrupted. Mixed: 4, then 1, then 3."""

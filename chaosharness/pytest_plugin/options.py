@@ -10,7 +10,7 @@ from chaosharness.model.errors import BadInput
 from chaosharness.pytest_plugin.handover import KEY, Handover
 from chaosharness.pytest_plugin.run import RUN, Run
 from chaosharness.session.backend import BACKENDS, VARIABLE, choose_backend
-from chaosharness.session.session import DEFAULT_RUNS, new_seed
+from chaosharness.session.defaults import DEFAULT_RUNS, new_seed
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -17,12 +17,11 @@ from chaosharness.model.verdict import Result, RunResult, Verdict
 from chaosharness.pytest_plugin.handover import KEY, Handover, State
 from chaosharness.registry import Registry, check_only
 from chaosharness.report import terminal
-from chaosharness.report.write import write
 from chaosharness.session.backend import Backend
-from chaosharness.session.session import Session
 
 if TYPE_CHECKING:
     from chaosharness.pytest_plugin.controller import Controller
+    from chaosharness.session.session import Session
 
 
 @dataclass
@@ -71,6 +70,8 @@ class Run:
         return settled[0]
 
     def _begin(self) -> Session:
+        from chaosharness.session.session import Session  # here: it takes time to load, which every pytest would take
+
         folder = self.handover.make_folder() if self.handover else None
         self.session = session = Session(
             self.registry,
@@ -123,6 +124,8 @@ class Run:
         if self.handover:
             self.handover.write(State.WHOLE, self.result)
         else:
+            from chaosharness.report.write import write  # here: as above
+
             self.page = write(self.result, session.folder)
 
 

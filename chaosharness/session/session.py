@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import random
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,15 +23,8 @@ from chaosharness.scenario.planning import make_plan
 from chaosharness.scenario.rig import Rig
 from chaosharness.scenario.run import run_scenario
 from chaosharness.session.backend import Backend, choose_backend
+from chaosharness.session.defaults import DEFAULT_RUNS, new_seed
 from chaosharness.session.parts import Parts
-
-DEFAULT_RUNS = Path(".chaosharness/runs")
-LARGEST_SEED = 2**32
-
-
-def new_seed() -> int:
-    """A seed for a run that was given none."""
-    return random.SystemRandom().randrange(LARGEST_SEED)
 
 
 class Session:
@@ -210,4 +202,4 @@ def _new_run_folder(runs: Path) -> Path:
     raise HarnessBroke(f"{runs}: 10,000 runs began within one second")
 
 
-__all__ = ["DEFAULT_RUNS", "Session", "new_seed", "unused_waivers"]
+__all__ = ["Session", "unused_waivers"]

@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import docker.errors
-
 from chaosharness.model.errors import BadInput
 
 OVERRIDE = "CHAOSHARNESS_IMAGE_"
@@ -47,6 +45,8 @@ def image_of(
 
 def ensure(client: Any, image: str, named_by: str) -> None:
     """Pulls it where the engine does not have it. Raises BadInput naming the image and who named it."""
+    import docker.errors  # here: a local run, which asks for no image, need not load it
+
     try:
         client.images.get(image)
         return
