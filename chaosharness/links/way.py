@@ -11,12 +11,12 @@ import selectors
 import socket
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 from chaosharness.links.ports import LinkPorts
 from chaosharness.links.toxiproxy_api import Toxiproxies
 from chaosharness.model.address import Address, LinkId
-from chaosharness.model.errors import BadInput
+from chaosharness.model.errors import BadInput, HarnessBroke
 from chaosharness.ports.launch import Way
 
 PROVEN_WITHIN_S = 5.0
@@ -45,10 +45,14 @@ def _problem(toxiproxies: Toxiproxies, ports: LinkPorts, way: Way) -> str | None
             server.settimeout(PROVEN_WITHIN_S)
             upstream = Address(way.seen_as, server.getsockname()[1])
             link = toxiproxies.link(PROBE, listener, upstream)
+            problem: str | None = "not proven"
             try:
-                return _try(server, listener.listen, upstream)
+                problem = _try(server, listener.listen, upstream)
             finally:
-                link.remove()
+                # a Toxiproxy that waits for an answer from here does not remove it; the problem is then the news
+                with suppress(HarnessBroke) if problem else nullcontext():
+                    link.remove()
+            return problem
     except OSError as refused:
         return f"this machine cannot listen at {way.bind}: {refused}"
     finally:
