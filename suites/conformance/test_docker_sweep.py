@@ -86,8 +86,8 @@ class Maker:
         self.container(owner, name, network=network, volumes={self.volume(owner, name): {"bind": "/mnt"}})
 
     def left(self) -> set[str]:
-        """What there is of the session, as `Left.made_as`."""
-        return {one.made_as for one in found(self.client, self.session)}
+        """What there is of the session: `container:a`."""
+        return {f"{one.kind}:{one.name}" for one in found(self.client, self.session)}
 
 
 ALL = {"container:a", "network:a", "volume:a"}
@@ -200,7 +200,7 @@ def test_what_the_engine_may_still_be_making_is_waited_for(maker: Maker, docker_
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sweeping, "found", list_and_let_go)
-            remove_session(other, maker.session, {"container:late"})
+            remove_session(other, maker.session, {f"{maker.session}-late"})
         try:
             late.result()
         except docker.errors.APIError:  # it was removed before it was started
@@ -210,7 +210,7 @@ def test_what_the_engine_may_still_be_making_is_waited_for(maker: Maker, docker_
 
 def test_what_is_never_made_is_not_waited_for_without_end(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweeping, "EXPECTED_S", 0.2)
-    remove_session(client, "test-nothing", {"container:never"})
+    remove_session(client, "test-nothing", {"never"})
 
 
 SESSION_OF_ITS_OWN = """
@@ -236,7 +236,7 @@ def test_two_sessions_at_once_leave_each_other_alone(
     expected = {"container:other", "network:links", "network:servers"}
 
     def of(session: str) -> set[str]:
-        return {one.made_as for one in found(client, session)}
+        return {f"{one.kind}:{one.name}" for one in found(client, session)}
 
     with KeeperClient.start(tmp_path / "keeper") as keeper, closing(Ground(docker_engine, keeper)) as mine:
         mine.create(image, "other")
@@ -323,7 +323,7 @@ def test_doctor_without_an_engine(
     assert main(["doctor"]) == 0
     said = capsys.readouterr().out
     assert "auto takes local (no Docker engine answers" in said
-    assert f"docker: {url}: " in said
+    assert f"docker: {url} (DOCKER_HOST): " in said
     assert on_docker(tmp_path, capsys, "--clean")[0] == 2  # nothing could be looked at
 
 

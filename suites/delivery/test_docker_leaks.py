@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from aftermath import FILES, keeper_is_done, readable, recorded
 from leaks import Watch
 from product import ENDS_WITHIN_S, PYTEST, SLOW, Started, cli, flow, inner_pytest, started
+from slow_engine import slow_engine
 
 from chaosharness.keeper import tree
 from chaosharness.keeper.client import KeeperClient
@@ -144,18 +148,52 @@ for number in itertools.count():
 """
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_after_a_kill_while_a_container_is_created(watch: Watch, tmp_path: Path, seed: int) -> None:
-    """The engine goes on with it when who asked is gone."""
-    image = os.environ["CHAOSHARNESS_IMAGE_REDIS"]
+Moment = Callable[[subprocess.Popen[str]], object]
+
+
+def killed_while_creating(folder: Path, env: Mapping[str, str], moment: Moment) -> None:
+    """Kills a harness that creates one container after another, and waits until its keeper has ended."""
     with subprocess.Popen(
-        [sys.executable, "-c", CREATING, str(tmp_path / "keeper"), image], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", CREATING, str(folder / "keeper"), os.environ["CHAOSHARNESS_IMAGE_REDIS"]],
+        env={**os.environ, **env},
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stdout
         keeper = tree.look(int(process.stdout.readline()))
+        assert keeper
         process.stdout.readline()
-        with suppress(subprocess.TimeoutExpired):  # a moment within a call that takes some 50 ms
-            process.wait(random.Random(seed).uniform(0, 0.06))
+        moment(process)
         process.kill()
-    wait_for("the keeper to end", ENDS_WITHIN_S, lambda: keeper and not lives(keeper))
+    wait_for("the keeper to end", ENDS_WITHIN_S, lambda: not lives(keeper))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_after_a_kill_while_a_container_is_created(watch: Watch, tmp_path: Path, seed: int) -> None:
+    """The engine goes on with it when who asked is gone."""
+
+    def some_moment(process: subprocess.Popen[str]) -> None:
+        with suppress(subprocess.TimeoutExpired):  # a call takes some 50 ms
+            process.wait(random.Random(seed).uniform(0, 0.06))
+
+    killed_while_creating(tmp_path, {}, some_moment)
+    assert on_engine(watch) == set()
+
+
+def test_after_a_kill_whose_container_comes_late(watch: Watch, docker_engine: Engine, tmp_path: Path) -> None:
+    """When the sweep has removed all that was there, and sees nothing any more."""
+    looks = itertools.count(1)
+
+    with tempfile.TemporaryDirectory() as short, slow_engine(urlsplit(docker_engine.url).path, Path(short)) as engine:
+
+        def count(request: bytes) -> None:
+            if b"/volumes" in request and next(looks) == 2:  # what a look ends with
+                engine.let_go.set()
+
+        def asked(process: subprocess.Popen[str]) -> None:
+            assert engine.asked.wait(ENDS_WITHIN_S)
+            engine.on_request = count
+
+        killed_while_creating(tmp_path, {"DOCKER_HOST": engine.url}, asked)
+        assert engine.let_go.is_set()
     assert on_engine(watch) == set()

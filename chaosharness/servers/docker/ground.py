@@ -62,7 +62,7 @@ class Ground:
         self._removals: list[Future[Any]] = []
         self._closed = False
         self._asked: set[str] = set()
-        """What the engine was asked to make and has not answered for."""
+        """The names of what the engine was asked to make and has not answered for."""
         self._lock = threading.Lock()
         self._numbers = count(1)
         # before anything is made: from here on the keeper removes it, whatever way this process ends
@@ -78,9 +78,9 @@ class Ground:
 
     def create(self, image: str, name: str, **settings: Any) -> Any:
         """A container with the session's labels, not started. Raises docker.errors.APIError."""
-        with self._asking_for(f"container:{name}"):
-            # numbered: the last one of this name may still be on its way out
-            unique = f"chaosharness-{self.session}-{name}-{next(self._numbers)}"
+        # numbered: the last one of this name may still be on its way out
+        unique = f"chaosharness-{self.session}-{name}-{next(self._numbers)}"
+        with self._asking_for(unique):
             return self._testcontainers.create(image, name=unique, labels=self._labels(name), **settings)
 
     def publish_at(self, network: Network) -> str:
@@ -136,10 +136,10 @@ class Ground:
         self._keeper.run_on_end(sweeper, {**os.environ, "DOCKER_HOST": self.engine.url}, SWEEP_WITHIN_S)
 
     @contextmanager
-    def _asking_for(self, what: str) -> Iterator[None]:
+    def _asking_for(self, full_name: str) -> Iterator[None]:
         """Written ahead: an engine goes on making what it was asked for, also when nobody waits for its answer."""
         with self._lock:
-            self._asked.add(what)
+            self._asked.add(full_name)
             self._tell_keeper()
         answered = False
         try:
@@ -151,7 +151,7 @@ class Ground:
         finally:
             if answered:
                 with self._lock:
-                    self._asked.discard(what)
+                    self._asked.discard(full_name)
                     self._tell_keeper()
 
     def _labels(self, name: str) -> dict[str, str]:
@@ -162,7 +162,7 @@ class Ground:
         # with testcontainers' labels too, so that its reaper knows it
         settings = {"driver": "bridge", "labels": create_labels("", self._labels(name)), "check_duplicate": True}
         try:
-            with self._asking_for(f"network:{name}"):
+            with self._asking_for(full):
                 try:
                     made = self.client.api.create_network(full, **settings)
                 except docker.errors.APIError:

@@ -46,14 +46,12 @@ class Left:
     id: str
     session: str
     name: str
+    """The instance's; several may have been made of one name."""
+    full_name: str
+    """The engine's."""
     folder: str
     """The keeper's, on the owner's machine."""
     owner: OwnerState
-
-    @property
-    def made_as(self) -> str:
-        """`container:redis`: as `remove_session` is told to expect it."""
-        return f"{self.kind}:{self.name}"
 
     def __str__(self) -> str:
         return f"{self.kind} {self.id[:12]} ({self.name} of session {self.session}, owner {self.owner})"
@@ -83,10 +81,11 @@ def found(client: Any, session: str | None = None) -> list[Left]:
             id=id,
             session=labels.get(SESSION, ""),
             name=labels.get(NAME, ""),
+            full_name=full_name,
             folder=labels.get(FOLDER, ""),
             owner=owner_state(labels),
         )
-        for kind, id, labels in _listed(client, wanted)
+        for kind, id, full_name, labels in _listed(client, wanted)
     ]
 
 
@@ -110,8 +109,8 @@ def sweep(client: Any, within_s: float = 0.0) -> Swept:
 def remove_session(client: Any, session: str, expected: Collection[str] = ()) -> None:
     """Removes all of a session, until nothing of it is found. Raises TimedOut with what the engine refuses.
 
-    `expected`: what the engine was asked to make and has not answered for, as `Left.made_as`; it is waited for, since
-    an engine goes on when who asked is gone. An engine that never makes it ends the wait after `EXPECTED_S`.
+    `expected`: the names of what the engine was asked to make and has not answered for; it is waited for, since an
+    engine goes on when who asked is gone. What is never made ends the wait after `EXPECTED_S`.
     """
     began = time.monotonic()
     seen: set[str] = set()
@@ -120,7 +119,7 @@ def remove_session(client: Any, session: str, expected: Collection[str] = ()) ->
     def clear() -> bool:
         nonlocal refused
         left = found(client, session)
-        seen.update(one.made_as for one in left)
+        seen.update(one.full_name for one in left)
         refused = remove(client, left)
         came = seen.issuperset(expected) or time.monotonic() - began > EXPECTED_S
         return came and not left
@@ -156,13 +155,14 @@ def _remove_one(client: Any, left: Left) -> str | None:
     return None
 
 
-def _listed(client: Any, wanted: dict[str, str]) -> Iterator[tuple[str, str, dict[str, str]]]:
+def _listed(client: Any, wanted: dict[str, str]) -> Iterator[tuple[str, str, str, dict[str, str]]]:
+    """Kind, id, name, labels."""
     for one in client.api.containers(all=True, filters=wanted):
-        yield "container", one["Id"], one.get("Labels") or {}
+        yield "container", one["Id"], (one["Names"] or [""])[0].removeprefix("/"), one.get("Labels") or {}
     for one in client.api.networks(filters=wanted):
-        yield "network", one["Id"], one.get("Labels") or {}
+        yield "network", one["Id"], one["Name"], one.get("Labels") or {}
     for one in client.api.volumes(filters=wanted)["Volumes"] or ():
-        yield "volume", one["Name"], one.get("Labels") or {}
+        yield "volume", one["Name"], one["Name"], one.get("Labels") or {}
 
 
 def _words(refused: Mapping[Left, str]) -> str:
