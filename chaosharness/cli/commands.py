@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -16,9 +17,15 @@ from chaosharness.report.read import read
 from chaosharness.report.write import write_page
 
 
+def _interpreter() -> str:
+    """`python3`, which other machines have too, where that is the one that runs this."""
+    on_path = shutil.which("python3")
+    return "python3" if on_path and Path(on_path).parent == Path(sys.executable).parent else sys.executable
+
+
 def init(options: argparse.Namespace) -> int:
     """Writes nothing if one of its files is there already."""
-    files = init_files(sys.executable)
+    files = init_files(_interpreter())
     there = [name for name in files if Path(name).exists()]
     if there:
         raise BadInput(f"{', '.join(there)}: there already; `chaosharness init` overwrites nothing")

@@ -57,8 +57,7 @@ class Scenario:
     def _reproduce(self) -> str:
         # not its `nodeid`, to which --dist loadgroup adds the name of the group
         nodeid = f"{self.item.parent.nodeid}::{self.item.name}" if self.item.parent else self.item.nodeid
-        line = ["pytest", nodeid, "--chaos-seed", str(self.run_of.seed)]
-        return shlex.join([*line, *(["--chaos-target", self.run_of.target] if self.run_of.target else [])])
+        return shlex.join(["pytest", nodeid, *self.run_of.again("--chaos-")])
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -91,8 +92,15 @@ class Run:
 
     def _from_file(self, flow: Flow, cell: Cell) -> str:
         """The command that runs a flow file's scenario again."""
-        line = ["chaosharness", "run", flow.origin, "--only", str(cell.id), "--seed", str(self.seed)]
-        return shlex.join([*line, *(["--target", self.target] if self.target else [])])
+        near = Path(flow.origin).is_relative_to(Path.cwd())
+        file = os.path.relpath(flow.origin) if near else flow.origin
+        return shlex.join(["chaosharness", "run", file, "--only", str(cell.id), *self.again("--")])
+
+    def again(self, prefix: str) -> list[str]:
+        """The options that make another run do what this one does."""
+        target = [f"{prefix}target", self.target] if self.target else []
+        backend = [f"{prefix}backend", self.backend.name] if self.backend.asked else []
+        return [f"{prefix}seed", str(self.seed), *target, *backend]
 
     def unmatched(self) -> str | None:
         """What is wrong with a `--chaos-only` that matched no cell of any flow."""
