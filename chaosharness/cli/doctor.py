@@ -90,7 +90,7 @@ def _on_engine(engine: Engine, servers: Iterable[Server], clean: bool) -> OnEngi
     from chaosharness.servers.docker.sweep import connect, found, sweep
 
     try:
-        with closing(connect(engine.url)) as client:
+        with closing(connect(engine.url, engine.settings)) as client:
             images = [_image(client, server) for server in servers]
             swept = sweep(client, CLEAN_WITHIN_S) if clean else None
             left = found(client)

@@ -51,6 +51,8 @@ class Engine:
     """The folder of certificates; None: no TLS."""
     verify: bool = False
     """Whether the engine must show a certificate, too."""
+    api: str = ""
+    """The version of its API: `1.41`."""
 
     @property
     def ok(self) -> bool:
@@ -70,11 +72,12 @@ class Engine:
 
     @property
     def settings(self) -> Mapping[str, str]:
-        """The environment variables that lead to it, and to no other."""
+        """The environment variables that lead to it, and to no other, in its own language."""
         return {
             "DOCKER_HOST": self.url,
             "DOCKER_CERT_PATH": self.certificates or "",
             "DOCKER_TLS_VERIFY": "1" if self.verify else "",
+            "DOCKER_API_VERSION": self.api,
         }
 
     def __str__(self) -> str:
@@ -172,7 +175,7 @@ def _read(endpoint: Endpoint, status: int, body: bytes) -> Engine:
         problem = f"engine {version} speaks API {api}, and {oldest} or newer is needed"
         return _silent(endpoint, problem, "update Docker, or name another engine in DOCKER_HOST")
     certificates = str(endpoint.certificates) if endpoint.certificates else None
-    return Engine(endpoint.url, version, "", "", endpoint.named_by, certificates, endpoint.verify)
+    return Engine(endpoint.url, version, "", "", endpoint.named_by, certificates, endpoint.verify, api)
 
 
 def _silent(endpoint: Endpoint, problem: str, remedy: str = START_IT) -> Engine:

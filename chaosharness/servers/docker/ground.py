@@ -7,11 +7,12 @@ To try it: `suites/conformance/test_docker_ground.py`.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -25,16 +26,21 @@ from testcontainers.core.docker_client import DockerClient
 from testcontainers.core.labels import create_labels
 
 from chaosharness.keeper.client import KeeperClient
-from chaosharness.model.errors import HarnessBroke, ServerFailed
+from chaosharness.model.address import Address
+from chaosharness.model.errors import BadInput, HarnessBroke, ServerFailed
 from chaosharness.ports.launch import Way
-from chaosharness.servers.docker.engine import Engine
+from chaosharness.servers.docker.client import go_straight
+from chaosharness.servers.docker.engine import HOST_OVERRIDE, Engine
 from chaosharness.servers.docker.labels import labels
 from chaosharness.servers.docker.sweep import remove_session, sweep
+from chaosharness.servers.docker.tunnel import through
 
 CALL_TIMEOUT_S = 30
 SWEEP_WITHIN_S = 45.0
+WAY_IN_WITHIN_S = 5.0
 HARNESS_HOST = "CHAOSHARNESS_HOST"
 """Environment: the host by which containers reach this machine, where it cannot be found out."""
+HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?")
 DESKTOP_HOST = "host.docker.internal"
 EVERYWHERE = "0.0.0.0"
 
@@ -55,7 +61,16 @@ class Ground:
         """Makes the networks; what dead harnesses left is swept meanwhile. Raises HarnessBroke, ServerFailed."""
         self.engine = engine
         self.session = secrets.token_hex(6)
-        self._testcontainers = DockerClient(timeout=CALL_TIMEOUT_S, max_pool_size=64)
+        self._named = _named_host()
+        self._way_in = False
+        settings, self._tunnel = through(engine.settings)
+        if self._tunnel:
+            keeper.remove_on_end(self._tunnel.folder)
+        try:
+            self._testcontainers = _testcontainers_client(settings)
+        except BaseException:
+            self._close_tunnel()
+            raise
         self.client: Any = self._testcontainers.client
         self._keeper = keeper
         self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="docker")
@@ -94,14 +109,28 @@ class Ground:
         return EVERYWHERE
 
     def host(self, network: Network) -> str:
-        """Where this machine reaches what is published at `publish_at`."""
+        """Where this machine reaches what is published at `publish_at`. Raises BadInput."""
         return self.publish_at(network) if self.engine.local else _address_of(self.engine.host)
 
+    def prove_way_in(self, published: Address) -> None:
+        """That this machine reaches a port published there; once is enough. Raises BadInput, within 5 s."""
+        if self.engine.local or self._way_in:
+            return
+        try:
+            socket.create_connection((published.host, published.port), WAY_IN_WITHIN_S).close()
+        except ConnectionRefusedError:
+            pass  # by the engine's host, as nothing listens in the container yet
+        except OSError as lost:
+            raise BadInput(
+                f"docker: this machine does not reach ports published on {published.host}: {published}: {lost}. "
+                f"Is there a firewall between? {HOST_OVERRIDE} names another host for them"
+            ) from lost
+        self._way_in = True
+
     def ways(self) -> Sequence[Way]:
-        """How Toxiproxy's container may reach this machine, the likeliest first."""
-        named = os.environ.get(HARNESS_HOST)
-        if named:
-            return (Way(named if _is_mine(named) else EVERYWHERE, named),)
+        """How Toxiproxy's container may reach this machine, the likeliest first. Raises BadInput."""
+        if self._named:
+            return (Way(self._named if _is_mine(self._named) else EVERYWHERE, self._named),)
         if not self.engine.local:
             mine = _my_address_towards(self.engine.host)
             return (Way(mine, mine),)
@@ -130,10 +159,15 @@ class Ground:
         finally:
             self._pool.shutdown()
             self.client.close()
+            self._close_tunnel()
+
+    def _close_tunnel(self) -> None:
+        if self._tunnel:
+            self._tunnel.close()
 
     def _tell_keeper(self) -> None:
         sweeper = (sys.executable, "-P", "-m", "chaosharness.servers.docker.sweep", self.session, *sorted(self._asked))
-        self._keeper.run_on_end(sweeper, {**os.environ, "DOCKER_HOST": self.engine.url}, SWEEP_WITHIN_S)
+        self._keeper.run_on_end(sweeper, {**os.environ, **self.engine.settings}, SWEEP_WITHIN_S)
 
     @contextmanager
     def _asking_for(self, full_name: str) -> Iterator[None]:
@@ -208,19 +242,51 @@ def _is_mine(host: str) -> bool:
     return True
 
 
+def _named_host() -> str | None:
+    """What CHAOSHARNESS_HOST names. Raises BadInput."""
+    named = os.environ.get(HARNESS_HOST)
+    if named and not HOST.fullmatch(named):
+        raise BadInput(f"{HARNESS_HOST}: expected a host's name or IPv4 address, without a port, found {named!r}")
+    return named or None
+
+
+def _testcontainers_client(settings: Mapping[str, str]) -> DockerClient:
+    """Of that engine. testcontainers asks this process's environment, and writes what it finds into it."""
+    before = os.environ.get("DOCKER_HOST")
+    os.environ["DOCKER_HOST"] = settings["DOCKER_HOST"]
+    try:
+        client = DockerClient(
+            timeout=CALL_TIMEOUT_S,
+            max_pool_size=64,
+            environment=dict(settings),
+            version=settings["DOCKER_API_VERSION"],
+        )
+    finally:
+        if before is None:
+            os.environ.pop("DOCKER_HOST", None)
+        else:
+            os.environ["DOCKER_HOST"] = before
+    go_straight(client.client)
+    return client
+
+
 def _address_of(host: str) -> str:
     try:
         return str(socket.getaddrinfo(host, None, socket.AF_INET)[0][4][0])
     except OSError as unknown:
-        raise ServerFailed(f"docker: the engine's host {host!r} has no IPv4 address here: {unknown}") from unknown
+        raise BadInput(
+            f"docker: the engine's host {host!r} has no IPv4 address here ({unknown}), and its published ports cannot "
+            f"be reached; {HOST_OVERRIDE} names another"
+        ) from unknown
 
 
 def _my_address_towards(host: str) -> str:
     """The address that packets to `host` leave from. Nothing is sent."""
+    address = _address_of(host)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect((_address_of(host), 9))
+            probe.connect((address, 9))
         except OSError as lost:
-            raise ServerFailed(f"docker: no route to the engine's host {host}: {lost}") from lost
-        address: str = probe.getsockname()[0]
-    return address
+            raise BadInput(f"docker: no route to the engine's host {host} ({address}): {lost}") from lost
+        mine: str = probe.getsockname()[0]
+    return mine

@@ -19,12 +19,11 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
-import docker
 import docker.errors
-import requests
 
 from chaosharness.model.errors import TimedOut
 from chaosharness.model.wait import wait_for
+from chaosharness.servers.docker import client as engine_client
 from chaosharness.servers.docker.labels import FOLDER, NAME, SESSION, OwnerState, owner_state
 
 CALL_TIMEOUT_S = 15
@@ -66,10 +65,9 @@ class Swept:
     """In the engine's words."""
 
 
-def connect(url: str) -> Any:
-    """A client of the engine at `url`; close it."""
-    environment = {**os.environ, "DOCKER_HOST": url}
-    return docker.from_env(environment=environment, timeout=CALL_TIMEOUT_S, use_ssh_client=True)
+def connect(url: str, environ: Mapping[str, str] = os.environ) -> Any:
+    """A client of the engine at `url`; close it. Raises docker.errors.DockerException, OSError."""
+    return engine_client.connect({**environ, "DOCKER_HOST": url}, CALL_TIMEOUT_S)
 
 
 def found(client: Any, session: str | None = None) -> list[Left]:
@@ -175,7 +173,7 @@ def main(argv: list[str]) -> int:
     try:
         with closing(connect(url)) as client:
             remove_session(client, argv[0], argv[1:])
-    except (docker.errors.DockerException, requests.RequestException, TimedOut) as failed:
+    except (docker.errors.DockerException, OSError, TimedOut) as failed:
         print(f"sweep at {url}: {failed}; `chaosharness doctor --clean` does it later", file=sys.stderr)
         return 1
     return 0
