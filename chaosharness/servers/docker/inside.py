@@ -3,43 +3,81 @@
 Goes in: a container. Comes out: addresses, process ids. To try it: `suites/conformance/test_docker_inside.py`.
 
 An image may hold nothing but its program, so nothing of the container's own is run: where its processes are this
-machine's, /proc shows them; elsewhere a second container, of an image that has a shell, looks from its namespaces.
+machine's, /proc shows them; elsewhere, and for signals, a second container, of an image that has a shell, shares its
+namespaces.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import docker.errors
 
 from chaosharness.keeper import sockets
 from chaosharness.model.address import Address
-from chaosharness.model.errors import HarnessBroke
+from chaosharness.model.errors import HarnessBroke, TimedOut
+from chaosharness.model.wait import wait_for
 from chaosharness.servers.docker.ground import Network
 
-TABLES = "cat /proc/net/tcp /proc/net/tcp6"
+TABLES = "cat /proc/net/tcp; cat /proc/net/tcp6 2>/dev/null; true"
 CHILDREN = """
-me=$$
-children() { for p in /proc/[0-9]*; do n=${p#/proc/}; s=$(cat $p/stat 2>/dev/null) || continue
-  case $n in 1|$me) continue;; esac
-  set -- ${s##*) }; [ "$1" = Z ] && continue; [ "$2" = $me ] || [ "$2" = 0 ] || echo $n; done; }
-struck=$(children); [ -z "$struck" ] || kill -SIGNAL $struck 2>/dev/null
-i=0; while [ SIGNAL = KILL ] && [ $i -lt 1000 ] && [ -n "$(children)" ]; do i=$((i+1)); done
-echo "struck" $struck; echo "left" $(children)
+struck=
+for p in /proc/[0-9]*; do
+  n=${p#/proc/}
+  s=$(cat $p/stat 2>/dev/null) || continue
+  set -- ${s##*) }
+  case $n in 1|$$) continue;; esac
+  case $1 in Z|X) continue;; esac
+  case $2 in 0|$$) continue;; esac
+  struck="$struck $n"
+done
+echo struck $struck
+[ -z "$struck" ] || kill -SIGNAL $struck 2>/dev/null
 """
-"""Processes of the container but its first, and but the onlooker's own: those come from outside, their parent is 0."""
+"""Strikes the processes of a container but its first, and but those that came from outside: their parent is 0."""
+LOOK = """
+i=0
+while
+  left=
+  for n in $struck; do
+    s=$(cat /proc/$n/stat 2>/dev/null) || s=") X"
+    set -- ${s##*) }
+    case $1 in WANTED|X) ;; *) left="$left $n";; esac
+  done
+  [ -n "$left" ] && [ $i -lt 100 ]
+do i=$((i+1)); sleep 0.02; done
+echo left $left
+"""
+"""Until all are in a state that is wanted, or 2 s and more have passed."""
+WANTED = {"KILL": "Z", "TERM": "*", "STOP": "T|t|Z", "CONT": "[!Tt]"}
+
+ENDED_WITHIN_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Struck:
+    """Process ids inside."""
+
+    pids: tuple[int, ...]
+    left: tuple[int, ...]
+    """Those on which the signal had no effect."""
 
 
 class Look:
-    """Onto one network's containers. `toolbox`: the image to look from, named when it is first needed."""
+    """Onto one network's containers."""
 
-    def __init__(self, client: Any, network: Network, create: Callable[..., Any], toolbox: Callable[[], str]) -> None:
+    def __init__(
+        self, client: Any, network: Network, create: Callable[..., Any], toolbox: Callable[[], str], local: bool
+    ) -> None:
+        """`toolbox`: the image to look from, named when it is first needed; `local`: the engine may be this host's."""
         self.client = client
         self._network = network
         self._create = create
         self._toolbox = toolbox
+        self._local = local
 
     def address(self, container: Any) -> str:
         """Its own, on the network."""
@@ -48,25 +86,35 @@ class Look:
         return found
 
     def remotes(self, container: Any) -> tuple[Address, ...]:
-        """Remote ends of the connections that it opened, sorted; empty for one that has ended."""
-        container.reload()
-        pid = container.attrs["State"]["Pid"]
+        """Remote ends of the connections that it opened, sorted; empty for one that has ended. Raises HarnessBroke."""
+        pid = _pid(container)
         if not pid:
             return ()
-        if _is_ours(pid, container.id):
+        if self._local and _is_ours(pid, container.id):
             return sockets.remotes_in_namespace(pid)
         text = self._run(container, TABLES)
         return sockets.opened(line.split() for line in text.splitlines() if ":" in line)
 
-    def signal_children(self, container: Any, signal: str) -> tuple[list[int], list[int]]:
-        """Sends it to all but the first process. Process ids inside: those struck, and those left afterwards."""
-        text = self._run(container, CHILDREN.replace("SIGNAL", signal))
-        found = {line.split()[0]: [int(pid) for pid in line.split()[1:]] for line in text.splitlines() if line}
-        return found.get("struck", []), found.get("left", [])
+    def signal_children(self, container: Any, signal: str) -> Struck:
+        """Sends it to all but the first process, and looks. Raises HarnessBroke."""
+        return self._struck(container, CHILDREN, signal)
+
+    def look_at_first(self, container: Any, signal: str) -> Struck:
+        """What a signal to the first process has come to: from inside none can be sent to it. Raises HarnessBroke."""
+        return self._struck(container, "struck=1; echo struck $struck", signal)
+
+    def _struck(self, container: Any, script: str, signal: str) -> Struck:
+        text = self._run(container, script.replace("SIGNAL", signal) + LOOK.replace("WANTED", WANTED[signal]))
+        said = {word: tuple(map(int, pids)) for word, *pids in map(str.split, filter(None, text.splitlines()))}
+        return Struck(said.get("struck", ()), said.get("left", ()))
 
     def _run(self, container: Any, script: str) -> str:
-        """What a shell says that shares the container's network and processes. Raises HarnessBroke."""
+        """What a shell says that shares the container's network and processes; if these end, what it said until then.
+
+        Raises HarnessBroke.
+        """
         namespaces = f"container:{container.id}"
+        pid = _pid(container)
         onlooker = self._create(
             self._toolbox(),
             f"look-{os.urandom(4).hex()}",
@@ -75,24 +123,40 @@ class Look:
             network=namespaces,
             pid_mode=namespaces,
             user="0",
+            log_config={"Type": "json-file"},  # the engine's default may be one that cannot be read back
         )
         try:
             onlooker.start()
             code = int(onlooker.wait()["StatusCode"])
-            said: str = onlooker.logs().decode("utf-8", "replace")
+            said: str = onlooker.logs(stderr=False).decode("utf-8", "replace")
+            why = f"exit code {code}: {onlooker.logs(stdout=False).decode('utf-8', 'replace')}" if code else ""
         except docker.errors.APIError as refused:
-            raise HarnessBroke(f"cannot look into container {container.short_id}: {refused}") from refused
+            said, why = "", str(refused.explanation or refused)
         finally:
             onlooker.remove(v=True, force=True)
-        if code:
-            raise HarnessBroke(f"cannot look into container {container.short_id}: exit code {code}: {said[-500:]}")
+        if why and not _has_ended(container, pid):
+            raise HarnessBroke(f"cannot look into container {container.short_id}: {why}")
         return said
 
 
-def _is_ours(pid: int, container: str) -> bool:
-    """Whether the engine's process id is a process of this machine, of that very container."""
+def _pid(container: Any) -> int:
+    container.reload()
+    return int(container.attrs["State"]["Pid"])
+
+
+def _has_ended(container: Any, pid: int) -> bool:
+    """Whether the incarnation with this process id has ended, which the engine may hear of a little later."""
     try:
-        with open(f"/proc/{pid}/cgroup", encoding="ascii") as groups:
-            return container in groups.read()
+        wait_for("the container to have ended", ENDED_WITHIN_S, lambda: _pid(container) != pid)
+    except TimedOut:
+        return False
+    return True
+
+
+def _is_ours(pid: int, container: str) -> bool:
+    """Whether the engine's process id is a process of this machine, of that very container, which may be looked at."""
+    try:
+        with open(f"/proc/{pid}/cgroup", encoding="ascii") as groups, open(f"/proc/{pid}/net/tcp", "rb") as table:
+            return container in groups.read() and bool(table.read(1))
     except OSError:
         return False

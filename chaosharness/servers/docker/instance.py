@@ -5,16 +5,17 @@ the events that a process of the keeper's would leave: started, signalled, exite
 `suites/conformance/test_docker_instance.py`.
 
 A container's end is its first process's: the kernel ends every other with it, so that `Scope.PARENT` is the tree for
-KILL. An exit code is as Docker tells it: 128 + the signal's number where a signal ended it.
+KILL. TERM goes to the first process alone, as by `docker stop`. An exit code is as Docker tells it: 128 + the signal's
+number where a signal ended it.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import docker.errors
@@ -27,12 +28,12 @@ from chaosharness.model.errors import HarnessBroke
 from chaosharness.model.event import Kind
 from chaosharness.ports.launch import ContainerRecipe, Evidence, Scope, Signal
 from chaosharness.servers.docker import inside
-from chaosharness.servers.docker.streams import Streams
+from chaosharness.servers.docker.streams import Stdio, Streams
 
 Record = Callable[[Kind, Mapping[str, Any]], None]
 KILL_S = 10.0
-FREEZE_S = 5.0
 LOST = (docker.errors.DockerException, requests.RequestException, OSError)
+NAMES = {Signal.KILL: "KILL", Signal.TERM: "TERM", Signal.FREEZE: "STOP", Signal.THAW: "CONT"}
 
 
 class DockerInstance:
@@ -59,11 +60,18 @@ class DockerInstance:
         self._record = record
         self._look = look
         self._log = LineLog(recipe.log)
+        self._stdio = Stdio(recipe.stdio) if recipe.stdio else None
+        self._streams: Streams | None = None
+        self._turn = threading.RLock()
+        """One change at a time: a start by policy, and what the harness asks for."""
         self._changed = threading.Condition()
         self._codes: list[int] = []
         self._exits: list[int] = []
+        self._pid = 0
         self._up = False
+        self._paused = False
         self._down_wanted = False
+        self._ended = False
         self._repeats = 0
         self._lost: str | None = None
 
@@ -71,8 +79,9 @@ class DockerInstance:
 
     @property
     def inside(self) -> Mapping[str, Address]:
-        """Its nodes as a container of the session reaches them: by the container's own address."""
-        host = self._look.address(self.container)
+        """Its nodes as a container of the session reaches them: by the container's own address. Raises HarnessBroke."""
+        with self._asking():
+            host = self._look.address(self.container)
         ports = self._recipe.ports
         return {node: Address(host, ports[node] or address.port) for node, address in self.nodes.items()}
 
@@ -87,136 +96,157 @@ class DockerInstance:
 
     def remotes(self) -> tuple[Address, ...]:
         """Where the connections that it opened lead now. Raises HarnessBroke if that cannot be seen."""
-        return self._look.remotes(self.container) if self.alive() else ()
+        if not self.alive():
+            return ()
+        with self._asking():
+            return self._look.remotes(self.container)
 
     # what the harness does
 
     def start(self) -> Evidence:
-        """The next incarnation. Raises docker.errors.APIError, e.g. for a command that is not in the image."""
-        began = time.monotonic()
-        with self._changed:
-            self._down_wanted = False
-            number = self.incarnation + 1
-        streams = Streams(self._look.client, self.container.id, self._log, self._recipe.stdio)
-        try:
-            self.container.start()
-        except BaseException:
-            streams.end()
-            raise
-        self.container.reload()
-        pid = self.container.attrs["State"]["Pid"]
-        with self._changed:
-            self._up, self.incarnation = True, number
-        self._record(Kind.STARTED, {"instance": self.name, "pid": pid, "incarnation": number})
-        watch = threading.Thread(
-            target=self._watch, args=(streams, number, time.monotonic()), name=f"watch of {self.name}", daemon=True
-        )
-        watch.start()
-        return Evidence(
-            True,
-            f"{self.name} started: container {self.container.short_id}, incarnation {number}",
-            {"pids": [pid], "incarnation": number, "took_ms": _ms(began)},
-        )
+        """The first incarnation. Raises docker.errors.APIError, e.g. for a command that is not in the image."""
+        with self._turn:
+            return self._start()
 
     def signal(self, signal: Signal, scope: Scope = Scope.TREE) -> Evidence:
         """Sends it and looks; after KILL or TERM of the tree or the parent it stays down until `restart`."""
-        self._check()
         began = time.monotonic()
         if scope is not Scope.CHILD and signal in (Signal.KILL, Signal.TERM):
-            with self._changed:
-                self._down_wanted = True
-        if not self._up:
-            return Evidence(False, f"{self.name} was not running: nothing to {signal}", {"pids": []})
-        if scope is Scope.CHILD:
-            return self._signal_children(signal, began)
-        self.container.reload()
-        pids = [self.container.attrs["State"]["Pid"]]
-        self._record(
-            Kind.SIGNALLED, {"instance": self.name, "signal": signal.value, "scope": scope.value, "pids": pids}
-        )
-        match signal:
-            case Signal.KILL:
-                return self._kill(pids, began)
-            case Signal.TERM:
-                self._send("SIGTERM")
-                return Evidence(True, f"SIGTERM to container {self.container.short_id}", _facts(pids, began))
-            case _:
-                return self._stop_or_go(signal, scope, pids, began)
+            self._want_down()
+        with self._turn, self._asking():
+            self._check()
+            if not self._up:
+                return Evidence(False, f"{self.name} was not running: nothing to {signal}", {"pids": []})
+            self._signalled(signal, scope)
+            if scope is Scope.CHILD:
+                return self._strike_children(signal, began)
+            match signal:
+                case Signal.KILL:
+                    return self._kill(began)
+                case Signal.TERM:
+                    self._send("SIGTERM")
+                    return Evidence(True, f"SIGTERM to {self._words}", self._facts(began))
+                case _ if scope is Scope.PARENT:
+                    return self._stop_or_go_first(signal, began)
+                case _:
+                    return self._stop_or_go(signal is Signal.FREEZE, began)
 
     def restart(self, keep_data: bool = True) -> Evidence:
         """The next incarnation of one that is down; ok=False if it is up. Without its data: of a new container."""
-        self._check()
-        if self._up:
-            return Evidence(False, f"{self.name} is up already", {})
-        if not keep_data:
-            self._discard(self.container).result()
-            self.container = self._create()
-        self._repeats = 0
-        return self.start()
+        with self._turn, self._asking():
+            self._check()
+            if self._ended:
+                return Evidence(False, f"{self.name} was stopped: its container is gone")
+            if self._up:
+                return Evidence(False, f"{self.name} is up already", {"pids": [self._pid]})
+            if not keep_data:
+                before, self.container = self.container, self._create()
+                self._discard(before)
+            self._repeats = 0
+            self._down_wanted = False
+            return self._start()
 
     def stop(self, grace_s: float) -> Evidence:
         """SIGTERM (or the image's stop signal), `grace_s` seconds, SIGKILL; then the container is removed."""
         began = time.monotonic()
+        self._want_down()
+        with self._turn, self._asking():
+            if not self._up:
+                self.discard()
+                return Evidence(True, f"{self.name} was not running", {"codes": [], "forced": False, "pids": []})
+            try:
+                return self._stop(grace_s, began)
+            finally:
+                self.discard()
+
+    def discard(self) -> None:
+        """Removes the container, in the background: it cannot be started again. Idempotent."""
         with self._changed:
-            self._down_wanted = True
-        if not self._up:
+            if self._ended:
+                return
+            self._ended = True
             self._discard(self.container)
-            return Evidence(True, f"{self.name} was not running", {"codes": [], "forced": False, "pids": []})
-        self.container.reload()
-        if self.container.attrs["State"].get("Paused"):
-            self.container.unpause()
-        forced = True
-        if grace_s > 0:
-            asked = self.container.attrs["Config"].get("StopSignal") or "SIGTERM"
-            data = {"instance": self.name, "signal": Signal.TERM.value, "scope": Scope.PARENT.value, "pids": []}
-            self._record(Kind.SIGNALLED, data)
-            self._send(asked)
-            forced = not self._await_down(grace_s)
-        if forced:
-            self._send("SIGKILL")
-            if not self._await_down(KILL_S):
-                return Evidence(False, f"{self.name}: SIGKILL, and it still runs", _facts([], began))
-        codes = self._codes[-1:]
-        self._discard(self.container)
-        how = f"SIGKILL after {grace_s:g} s" if forced else f"SIGTERM, exit code {codes}"
-        facts = {"codes": codes, "forced": forced, **_facts([], began)}
-        return Evidence(True, f"{self.name} stopped: {how}; container gone", facts)
+            if not self._up or self._lost:
+                self._close()
 
     # how
 
-    def _kill(self, pids: list[int], began: float) -> Evidence:
-        self._send("SIGKILL")
-        self.container.reload()
-        if self.container.attrs["State"].get("Paused"):  # the signal waits for the thaw, and comes before anything runs
-            with suppress(docker.errors.APIError):
-                self.container.unpause()
-        if not self._await_down(KILL_S):
-            what = f"SIGKILL to container {self.container.short_id}; still running after {KILL_S:g} s"
-            return Evidence(False, what, _facts(pids, began))
-        what = f"SIGKILL to container {self.container.short_id}; gone, exit code {self._codes[-1]}"
-        return Evidence(True, f"{what}, after {_ms(began):g} ms", _facts(pids, began))
+    def _start(self) -> Evidence:
+        began = time.monotonic()
+        container, number = self.container, self.incarnation + 1
+        streams = Streams(self._look.client, container.id, self._log, self._stdio)
+        try:
+            container.start()
+        except BaseException:
+            streams.end(0)
+            raise
+        container.reload()
+        self._pid = container.attrs["State"]["Pid"]
+        self._streams = streams
+        with self._changed:
+            self._up, self._paused, self.incarnation = True, False, number
+        self._record(Kind.STARTED, self._data(incarnation=number, pid=self._pid))
+        args = container, streams, number, began
+        threading.Thread(target=self._watch, args=args, name=f"watch of {self.name}", daemon=True).start()
+        what = f"{self.name} started: {self._words}, incarnation {number}"
+        return Evidence(True, what, {"incarnation": number, **self._facts(began)})
 
-    def _stop_or_go(self, signal: Signal, scope: Scope, pids: list[int], began: float) -> Evidence:
-        freezing = signal is Signal.FREEZE
-        if scope is Scope.PARENT:
-            self._send("SIGSTOP" if freezing else "SIGCONT")
-            what = f"SIG{'STOP' if freezing else 'CONT'} to the first process of {self.container.short_id}"
-            return Evidence(True, what, _facts(pids, began))
+    def _kill(self, began: float) -> Evidence:
+        what = f"SIGKILL to {self._words}"
+        self._send_kill()
+        if not self._await_down(KILL_S):
+            return Evidence(False, f"{what}; still running after {KILL_S:g} s", self._facts(began))
+        facts = self._facts(began)
+        return Evidence(True, f"{what}; gone, exit code {self._codes[-1]}, after {facts['took_ms']:g} ms", facts)
+
+    def _stop(self, grace_s: float, began: float) -> Evidence:
+        if self._paused:
+            self.container.unpause()
+        forced = True
+        if grace_s > 0:
+            self._signalled(Signal.TERM, Scope.PARENT)
+            self._send(self.container.attrs["Config"].get("StopSignal") or "SIGTERM")
+            forced = not self._await_down(grace_s)
+        if forced:
+            self._signalled(Signal.KILL, Scope.TREE)
+            self._send_kill()
+        facts = {"codes": [], "forced": forced, **self._facts(began)}
+        if not self._await_down(KILL_S):
+            return Evidence(False, f"{self.name}: SIGKILL to {self._words}, and it still runs", facts)
+        codes = self._codes[-1:]
+        how = f"SIGKILL after {grace_s:g} s" if forced else f"SIGTERM, exit code {codes}"
+        facts = {"codes": codes, "forced": forced, **self._facts(began)}
+        return Evidence(True, f"{self.name} stopped: {how}; {self._words} gone", facts)
+
+    def _stop_or_go(self, freezing: bool, began: float) -> Evidence:
         with suppress(docker.errors.APIError):  # it is already: the look says so
             self.container.pause() if freezing else self.container.unpause()
         self.container.reload()
-        paused = bool(self.container.attrs["State"].get("Paused"))
-        what = f"container {self.container.short_id} is {'frozen' if paused else 'running'}"
-        return Evidence(paused is freezing, what, _facts(pids, began))
+        self._paused = bool(self.container.attrs["State"].get("Paused"))
+        what = f"{self._words} is {'frozen' if self._paused else 'running'}"
+        return Evidence(self._paused is freezing, what, self._facts(began))
 
-    def _signal_children(self, signal: Signal, began: float) -> Evidence:
-        name = {"kill": "KILL", "term": "TERM", "freeze": "STOP", "thaw": "CONT"}[signal]
-        data: dict[str, Any] = {"instance": self.name, "signal": signal.value, "scope": Scope.CHILD.value, "pids": []}
-        self._record(Kind.SIGNALLED, data)
-        struck, left = self._look.signal_children(self.container, name)
-        ok = bool(struck) and (signal is not Signal.KILL or not left)
-        what = f"SIG{name} to {len(struck)} children in {self.container.short_id}: {struck}; {len(left)} left"
-        return Evidence(ok, what, {**_facts(struck, began), "left": left})
+    def _stop_or_go_first(self, signal: Signal, began: float) -> Evidence:
+        name = NAMES[signal]
+        self._send(f"SIG{name}")
+        seen = self._look.look_at_first(self.container, name)
+        ok = bool(seen.pids) and not seen.left
+        what = f"SIG{name} to the first process of {self._words}{'' if ok else '; without effect'}"
+        return Evidence(ok, what, self._facts(began))
+
+    def _strike_children(self, signal: Signal, began: float) -> Evidence:
+        name = NAMES[signal]
+        struck = self._look.signal_children(self.container, name)
+        what = f"SIG{name} to children in {self._words}: {list(struck.pids) or 'there are none'}"
+        if struck.left:
+            what += f"; without effect on {list(struck.left)}"
+        facts = {**self._facts(began), "pids": list(struck.pids), "left": list(struck.left)}
+        return Evidence(bool(struck.pids) and not struck.left, what, facts)
+
+    def _send_kill(self) -> None:
+        if self._streams:
+            self._streams.hurry()
+        self._send("SIGKILL")
 
     def _send(self, signal: str) -> None:
         try:
@@ -225,54 +255,91 @@ class DockerInstance:
             if refused.status_code not in (404, 409):  # it has ended meanwhile
                 raise
 
+    def _want_down(self) -> None:
+        """Nothing but `restart` starts it from now on; a pause before a start by policy ends."""
+        with self._changed:
+            self._down_wanted = True
+            self._changed.notify_all()
+
     def _await_down(self, within_s: float) -> bool:
         with self._changed:
             return self._changed.wait_for(lambda: not self._up or self._lost is not None, within_s) and not self._up
 
-    def _watch(self, streams: Streams, number: int, born: float) -> None:
+    # what becomes of it
+
+    def _watch(self, container: Any, streams: Streams, number: int, born: float) -> None:
         """Waits for the incarnation's end, records it, and starts the next one where the policy says so."""
         try:
-            code = int(self.container.wait(timeout=None)["StatusCode"])
+            code = int(container.wait(timeout=None)["StatusCode"])
         except LOST as error:
-            with self._changed:
-                self._lost = f"{self.name}: its engine cannot be asked any more: {error}"
-                self._changed.notify_all()
+            streams.end(0)
+            self._lose(f"its engine cannot be asked any more: {error}")
             return
         streams.end()
         with self._changed:
             asked = self._down_wanted
-            data = {"instance": self.name, "pid": 0, "incarnation": number, "code": code, "asked": asked, "gone": True}
-            self._record(Kind.EXITED, data)
+            self._record(Kind.EXITED, self._data(incarnation=number, pid=self._pid, code=code, asked=asked, gone=True))
             self._codes.append(code)
             if not asked:
                 self._exits.append(code)
             self._up = False
+            if self._ended:
+                self._close()
             self._changed.notify_all()
         if not asked and self._recipe.restart == "always":
             self._again(born)
 
     def _again(self, born: float) -> None:
+        """As a supervisor would: at once, then with a growing pause."""
         if time.monotonic() - born >= QUICK_S:
             self._repeats = 0
         with self._changed:
             if self._changed.wait_for(lambda: self._down_wanted, pause_s(self._repeats)):
                 return
-        self._repeats += 1
-        try:
-            self.start()
-        except LOST as error:
-            with self._changed:
-                self._lost = f"{self.name}: it could not be started again: {error}"
-                self._changed.notify_all()
+        with self._turn:
+            if self._down_wanted or self._up:
+                return
+            self._repeats += 1
+            try:
+                self._start()
+            except LOST as error:
+                self._lose(f"it could not be started again: {error}")
+
+    def _lose(self, why: str) -> None:
+        with self._changed:
+            self._lost = f"{self.name}: {why}"
+            self._changed.notify_all()
 
     def _check(self) -> None:
         if self._lost:
             raise HarnessBroke(self._lost)
 
+    def _close(self) -> None:
+        self._log.close()
+        if self._stdio:
+            self._stdio.close()
 
-def _facts(pids: list[int], began: float) -> dict[str, Any]:
-    return {"pids": pids, "took_ms": _ms(began)}
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        try:
+            yield
+        except LOST as lost:
+            raise HarnessBroke(f"{self.name}: {self._words}: the engine does not do what it is asked: {lost}") from lost
 
+    # in words and data
 
-def _ms(began: float) -> float:
-    return round((time.monotonic() - began) * 1000, 1)
+    @property
+    def _words(self) -> str:
+        return f"container {self.container.short_id}"
+
+    def _facts(self, began: float) -> dict[str, Any]:
+        took_ms = round((time.monotonic() - began) * 1000, 1)
+        return {"container": self.container.short_id, "pids": [self._pid], "took_ms": took_ms}
+
+    def _data(self, **data: Any) -> dict[str, Any]:
+        return {"instance": self.name, "container": self.container.short_id, **data}
+
+    def _signalled(self, signal: Signal, scope: Scope) -> None:
+        """Into the ledger, before it is sent."""
+        pids = [] if scope is Scope.CHILD else [self._pid]
+        self._record(Kind.SIGNALLED, self._data(signal=signal.value, scope=scope.value, pids=pids))

@@ -9,6 +9,7 @@ Goes in: recipes. Comes out: instances. To try it:
 from __future__ import annotations
 
 import io
+import itertools
 import random
 import tarfile
 import threading
@@ -37,6 +38,8 @@ LAST_PORT = 32_767
 """Above it are the ports that kernels give to clients."""
 TRIES = 5
 TAKEN = ("port is already allocated", "address already in use")
+UNUSABLE = ("executable file not found", "no such file or directory", "permission denied", "not a directory")
+"""What the engine says of a command, or of the folder that it is to run in."""
 
 
 class DockerLauncher:
@@ -56,6 +59,7 @@ class DockerLauncher:
         self._ledger: Ledger | None = None
         self._toolbox: str | None = None
         self._random = random.SystemRandom()
+        self._numbers = itertools.count(1)
 
     def __enter__(self) -> DockerLauncher:
         return self
@@ -120,7 +124,7 @@ class DockerLauncher:
         network = ground.links if recipe.service else ground.servers
         host, publish_at = ground.host(network), ground.publish_at(network)
         bindings = {f"{recipe.ports[node] or port}/tcp": (publish_at, port) for node, port in ports.items()}
-        look = Look(ground.client, network, ground.create, self._image_with_a_shell)
+        look = Look(ground.client, network, ground.create, self._image_with_a_shell, self.engine.local)
         instance = DockerInstance(
             recipe,
             lambda: self._create(recipe, network.name, bindings),
@@ -131,15 +135,17 @@ class DockerLauncher:
         )
         try:
             instance.start()
+            for published in list(instance.nodes.values())[:1]:
+                ground.prove_way_in(published)
         except BaseException:
-            ground.discard(instance.container)
+            instance.discard()
             raise
         return instance
 
     def _create(self, recipe: ContainerRecipe, network: str, bindings: Mapping[str, tuple[str, int]]) -> Any:
         container = self.ground.create(
             recipe.image,
-            recipe.name,
+            f"{recipe.name}-{next(self._numbers)}",  # one of the same name may still be on its way out
             command=list(recipe.command) or None,
             environment=dict(recipe.env),
             ports=dict(bindings),
@@ -147,10 +153,11 @@ class DockerLauncher:
             hostname=recipe.hostname or recipe.name,
             working_dir=recipe.workdir,
             stdin_open=recipe.stdio is not None,
+            use_config_proxy=False,  # nothing of this machine is passed on that was not asked for
         )
         try:
             if recipe.network:
-                self._join(recipe.network, container)
+                self._join(recipe, container)
             if recipe.files:
                 container.put_archive("/", _archive(recipe.files))
         except BaseException:
@@ -158,11 +165,12 @@ class DockerLauncher:
             raise
         return container
 
-    def _join(self, network: str, container: Any) -> None:
+    def _join(self, recipe: ContainerRecipe, container: Any) -> None:
         try:
-            self.ground.client.networks.get(network).connect(container)
-        except docker.errors.NotFound as missing:
-            raise BadInput(f"{container.name}: the engine has no network {network!r}") from missing
+            self.ground.client.networks.get(recipe.network).connect(container)
+        except docker.errors.APIError as refused:
+            why = refused.explanation or refused
+            raise BadInput(f"{recipe.name}: its network {recipe.network!r} cannot be joined: {why}") from refused
 
     def _record(self, kind: Kind, data: Mapping[str, Any]) -> None:
         with self._lock:
@@ -178,7 +186,7 @@ class DockerLauncher:
 def _refusal(recipe: ContainerRecipe, ports: Mapping[str, int], why: str) -> BadInput | ServerFailed:
     if any(text in why for text in TAKEN):
         return ServerFailed(f"{recipe.name}: its ports {sorted(ports.values())} cannot be published: {why}")
-    if "executable file not found" in why or "no such file or directory" in why or "permission denied" in why:
+    if any(text in why for text in UNUSABLE):
         return BadInput(f"{recipe.name}: {recipe.image} cannot run {' '.join(recipe.command) or 'its command'}: {why}")
     return ServerFailed(f"{recipe.name}: Docker does not start {recipe.image}: {why}")
 
