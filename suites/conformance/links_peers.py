@@ -8,19 +8,21 @@ from contextlib import contextmanager
 
 from chaosharness.links.link import Link
 from chaosharness.model.address import Address
+from chaosharness.ports.launch import Way
 
+THIS_MACHINE = Way()
 ARRIVES_WITHIN_S = 5.0
 SILENT_FOR_S = 0.25
 FULL_AFTER_S = 1.0
 
 
 class Upstream:
-    """Where a link leads: a listening socket that accepts when told to."""
+    """Where a link leads: a listening socket that accepts when told to; `way`: by which Toxiproxy reaches it."""
 
-    def __init__(self) -> None:
-        self._socket = socket.create_server(("127.0.0.1", 0))
+    def __init__(self, way: Way = THIS_MACHINE) -> None:
+        self._socket = socket.create_server((way.bind, 0))
         self._socket.settimeout(ARRIVES_WITHIN_S)
-        self.address = Address(*self._socket.getsockname())
+        self.address = Address(way.seen_as, self._socket.getsockname()[1])
 
     def close(self) -> None:
         self._socket.close()
