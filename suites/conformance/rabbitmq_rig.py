@@ -14,7 +14,7 @@ from chaosharness.keeper.client import KeeperClient
 from chaosharness.model.address import Address
 from chaosharness.model.event import Kind, Sighting
 from chaosharness.model.key import KeyFinder, make_key
-from chaosharness.ports.launch import Instance, Namespace
+from chaosharness.ports.launch import Instance, Launcher, Namespace
 from chaosharness.ports.wire import CodecOptions, Side, Unit
 from chaosharness.servers.local import LocalLauncher
 from chaosharness.servers.rabbitmq import RabbitMQ
@@ -36,7 +36,7 @@ def keys(count: int, first: int = 0) -> tuple[str, ...]:
 class Rig:
     """One broker for a module's tests, and a vhost for each of them."""
 
-    launcher: LocalLauncher
+    launcher: Launcher
     server: RabbitMQ
     instance: Instance
 

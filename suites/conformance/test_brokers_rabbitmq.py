@@ -1,4 +1,7 @@
-"""RabbitMQ as a flow's broker, on a real one: declaring, producing, counting, reading what is left, and the reader."""
+"""RabbitMQ as a flow's broker, on a real one: declaring, producing, counting, reading what is left, and the reader.
+
+On a process and on a container of either release.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,8 @@ from typing import Any
 import pika
 import pytest
 from publishing import collect, outcomes
-from rabbitmq_rig import NONCE, SOON_S, Relay, Rig, key, keys, running
+from rabbitmq_rig import NONCE, SOON_S, Relay, Rig, key, keys
+from where import WHERE, launcher_of, start
 
 from chaosharness.brokers.rabbitmq import RabbitMQBroker
 from chaosharness.brokers.rabbitmq_producer import RabbitMQProducer
@@ -26,6 +30,7 @@ from chaosharness.model.wait import wait_for
 from chaosharness.ports.launch import Namespace, Recipe, Scope, Signal
 from chaosharness.ports.plugin import Completion, Held, Message, Outcome
 from chaosharness.ports.wire import CodecOptions, Unit
+from chaosharness.servers.rabbitmq import RabbitMQ
 from chaosharness.taps.amqp import AmqpCodec
 
 BROKER = RabbitMQBroker()
@@ -39,10 +44,12 @@ def source(**options: Any) -> Source:
 PLAIN = source()
 
 
-@pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with running(tmp_path_factory.mktemp("rabbitmq")) as rig:
-        yield rig
+@pytest.fixture(scope="module", params=WHERE)
+def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    server = RabbitMQ()
+    instance = start(request, server, tmp_path_factory.mktemp("run") / "rabbitmq.0")
+    yield Rig(launcher_of(request), server, instance)
+    assert instance.stop(0).ok
 
 
 @pytest.fixture

@@ -1,4 +1,7 @@
-"""A Redis list as a broker: what it offers a flow, and its producer, counts and reader against a real Redis."""
+"""A Redis list as a broker: what it offers a flow, and its producer, counts and reader against a real Redis.
+
+On a process and on a container of either release.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,12 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 import redis
 from publishing import collect
-from redis_bench import NONCE, Tap, running
+from redis_bench import NONCE, Tap
+from where import WHERE, start, up
 
 from chaosharness.brokers.redis_list import ListProducer, RedisListBroker
 from chaosharness.model.address import Address
@@ -53,10 +56,17 @@ def test_connection_string_and_codec_options() -> None:
 # against a real Redis
 
 
+@pytest.fixture(scope="module", params=WHERE)
+def one(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    """For a module's tests; each leases a database of its own."""
+    instance = start(request, SERVER, tmp_path_factory.mktemp("run") / "redis.0")
+    yield instance
+    assert instance.stop(0).ok
+
+
 @pytest.fixture
-def instance(tmp_path: Path) -> Iterator[Instance]:
-    with running(tmp_path) as instance:
-        yield instance
+def instance(one: Instance) -> Instance:
+    return up(SERVER, one)
 
 
 @pytest.fixture
