@@ -258,6 +258,22 @@ def test_a_message_that_waits_for_its_retry_is_held(rig: Rig, namespace: Namespa
     assert BROKER.yields(rig.instance, namespace, retried, (), FIND) == {"orders": (), "orders.retry": (key(0),)}
 
 
+def test_what_a_consumer_had_is_ready_again_when_it_is_gone_and_says_so(rig: Rig, namespace: Namespace) -> None:
+    BROKER.declare(rig.instance, namespace, PLAIN)
+    fill(rig, namespace, PLAIN, 3)
+    with channel(rig, namespace) as own:
+        assert [own.basic_get("orders")[0].redelivered for _ in range(2)] == [False, False]
+        held(rig, namespace, PLAIN, Held(1, 2))
+    held(rig, namespace, PLAIN, Held(3, 0))
+    with channel(rig, namespace) as own:
+        again = [own.basic_get("orders") for _ in range(3)]
+    assert [(method.redelivered, properties.message_id) for method, properties, _ in again] == [
+        (True, key(0)),
+        (True, key(1)),
+        (False, key(2)),
+    ]
+
+
 @contextmanager
 def stub() -> Iterator[tuple[Address, list[tuple[str | None, bytes]]]]:
     """An effect that keeps what is posted to it."""

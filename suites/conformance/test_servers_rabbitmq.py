@@ -29,6 +29,8 @@ from chaosharness.servers.local import LocalLauncher
 from chaosharness.servers.rabbitmq import RabbitMQ
 
 PERSISTENT = pika.BasicProperties(delivery_mode=2)
+IN_HAND = range(3)
+"""The messages that a consumer has, unacknowledged, at the kill."""
 FORGOTTEN_WITHIN_S = 0.5
 """A durable queue that was declared moments before a kill may be gone after it (measured: 50 ms, in one kill of 15, on
 either version): the table of queues is dumped five times a second (servers/rabbitmq.py)."""
@@ -128,6 +130,7 @@ def test_confirmed_messages_outlive_a_kill_and_a_dead_broker_is_told_at_once(bro
             while time.monotonic() - declared < FORGOTTEN_WITHIN_S:
                 channel.basic_publish("", "orders", b"%d" % next(numbers), PERSISTENT, mandatory=True)
             confirmed = next(numbers)
+            assert [channel.basic_get("orders")[2] for _ in IN_HAND] == [b"%d" % number for number in IN_HAND]
             nodes = broker.instance.nodes
             killed = broker.instance.signal(Signal.KILL)
             with pytest.raises((AMQPConnectionError, OSError)):
@@ -142,8 +145,9 @@ def test_confirmed_messages_outlive_a_kill_and_a_dead_broker_is_told_at_once(bro
         assert broker.instance.nodes == nodes
         assert broker.counts(lease, "orders") == (confirmed, 0)  # at once: the drain goes by what is listed
         with broker.channel(lease) as channel:
-            bodies = [channel.basic_get("orders", auto_ack=True)[2] for _ in range(confirmed)]
-            assert bodies == [b"%d" % number for number in range(confirmed)]
+            got = [channel.basic_get("orders", auto_ack=True) for _ in range(confirmed)]
+            assert [body for _, _, body in got] == [b"%d" % number for number in range(confirmed)]
+            assert all(got[number][0].redelivered for number in IN_HAND)
             assert channel.basic_get("orders") == (None, None, None)
 
 
