@@ -10,7 +10,8 @@ import pika
 import pika.exceptions
 import pytest
 from publishing import collect
-from rabbitmq_rig import SOON_S, Relay, Rig, as_it_is, key, keys, running
+from rabbitmq_rig import SOON_S, Relay, Rig, as_it_is, key, keys
+from where import VERSIONS_OF_THE_WIRE, launcher_of, start
 
 from chaosharness.brokers.rabbitmq import RabbitMQBroker
 from chaosharness.model.event import Kind
@@ -19,16 +20,19 @@ from chaosharness.model.wait import wait_for
 from chaosharness.ports.launch import Namespace
 from chaosharness.ports.plugin import Completion, Message, Outcome
 from chaosharness.ports.wire import CodecOptions, Unit
+from chaosharness.servers.rabbitmq import RabbitMQ
 from chaosharness.taps.amqp import AmqpCodec
 
 SOURCE = Source("rabbitmq", "orders")
 OPTIONS = CodecOptions("orders")
 
 
-@pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with running(tmp_path_factory.mktemp("rabbitmq")) as rig:
-        yield rig
+@pytest.fixture(scope="module", params=VERSIONS_OF_THE_WIRE)
+def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    server = RabbitMQ()
+    instance = start(request, server, tmp_path_factory.mktemp("run") / "rabbitmq.0")
+    yield Rig(launcher_of(request), server, instance)
+    assert instance.stop(0).ok
 
 
 @pytest.fixture

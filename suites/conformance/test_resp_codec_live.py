@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 import redis
-from redis_bench import NONCE, Tap, running
+from redis_bench import NONCE, Tap
+from where import VERSIONS_OF_THE_WIRE, start
 
 from chaosharness.model.event import Kind
 from chaosharness.model.key import make_key
@@ -18,10 +19,11 @@ SERVER = Redis()
 KEYS = [make_key(NONCE, number) for number in range(40)]
 
 
-@pytest.fixture(scope="module")
-def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
-    with running(tmp_path_factory.mktemp("redis")) as instance:
-        yield instance
+@pytest.fixture(scope="module", params=VERSIONS_OF_THE_WIRE)
+def instance(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    instance = start(request, SERVER, tmp_path_factory.mktemp("run") / "redis.0")
+    yield instance
+    assert instance.stop(0).ok
 
 
 @pytest.fixture

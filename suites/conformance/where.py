@@ -16,6 +16,8 @@ from chaosharness.servers.local import LocalLauncher
 
 WHERE = ("local", "debian12", "debian13")
 """`debian12` has the versions that a Debian 12 machine has as processes, `debian13` newer ones."""
+VERSIONS_OF_THE_WIRE = ("local", "debian13")
+"""For what sees the bytes alone: they are the version's, wherever the server runs."""
 VERSIONS: Mapping[str, Mapping[str, str]] = {
     "rabbitmq": {"debian12": "3.10.", "debian13": "4.0."},
     "redis": {"debian12": "7.0.", "debian13": "8.0."},
