@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from chaosharness.faults.crash import Crash
 from chaosharness.model.gate import Action
+from chaosharness.servers.redis import Redis
 from chaosharness.sinks.http import HttpSink
 from chaosharness.sinks.http_stub import HttpStub
 
@@ -31,6 +32,26 @@ class BrokenFault(Crash):
     id = 3  # type: ignore[assignment]
     action = "hold"  # type: ignore[assignment]
     inject = None  # type: ignore[assignment]
+
+
+class ToyServer(Redis):
+    name = "toy"
+
+
+class ServerWithoutContainers:
+    """It was written when there were processes alone."""
+
+    name = port = "toy"
+
+    def available(self) -> None: ...
+
+    def start(self, launcher: Any, folder: Any) -> None: ...
+
+    def wait_ready(self, instance: Any) -> None: ...
+
+    def lease(self, instance: Any, name: str) -> None: ...
+
+    def release(self, instance: Any, namespace: Any) -> None: ...
 
 
 class HalfStub(HttpStub):

@@ -81,6 +81,19 @@ def test_every_breach_at_once(tmp_path: Path) -> None:
     ]
 
 
+def test_a_server_says_its_image_and_its_version(tmp_path: Path) -> None:
+    assert registry(tmp_path, servers={"toy": "registry_toys:ToyServer"}).server("toy").image == "redis:8.0.2"
+    (tmp_path / "old").mkdir()
+    old = registry(tmp_path / "old", servers={"toy": "registry_toys:ServerWithoutContainers"})
+    with pytest.raises(BadInput) as caught:
+        old.get("servers", "toy")
+    assert str(caught.value).splitlines()[1:] == [
+        "  has no attribute image",
+        "  method start: expected the parameters (launcher, folder, image=None), found (launcher, folder)",
+        "  has no method version(instance)",
+    ]
+
+
 def test_a_sink_without_its_stub(tmp_path: Path) -> None:
     plugins = registry(tmp_path, sinks={"toy": "registry_toys:ToySink"})
     with pytest.raises(BadInput, match=r"attribute stub: no entry point toy in the group chaosharness\.sink_stubs"):

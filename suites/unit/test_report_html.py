@@ -59,6 +59,14 @@ class Page(HTMLParser):
         return sum(t == tag and all(a.get(k.rstrip("_")) == v for k, v in attrs.items()) for t, a in self.tags)
 
 
+def test_the_images_that_servers_ran_from_are_told_by_server() -> None:
+    images = {"rabbitmq": "mirror.example/rabbitmq:4.0.5", "toxiproxy": "toxiproxy:2.12.0"}
+    backend = "docker (engine 28.2 at unix:///var/run/docker.sock answers)"
+    shown = Page(page(replace(example(), environment={"backend": backend, "images": images})))
+    assert backend in shown.text
+    assert "rabbitmq: mirror.example/rabbitmq:4.0.5, toxiproxy: toxiproxy:2.12.0" in shown.text
+
+
 def test_the_example_is_all_there() -> None:
     shown = Page(page(example()))
     for said in (
