@@ -78,6 +78,8 @@ class Streams:
             pass  # it is at its end
         for thread in self._threads:
             thread.join()
+        if answer := getattr(self._attached, "_response", None):
+            answer.close()  # it holds a connection with TLS open
         self._attached.close()
         self._connection.close()
         os.close(self._ended)
