@@ -137,7 +137,7 @@ def _asked(endpoint: Endpoint) -> Engine:
             body = answer.read(LARGEST_ANSWER)
     except TimeoutError:
         return _silent(endpoint, f"no answer within {ANSWER_WITHIN_S:g} s")
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, http.client.HTTPException, UnicodeError) as error:
         problem, remedy = _words(error)
         said = tunnel.said() if tunnel else ""
         return _silent(endpoint, f"{problem} (ssh says: {said})" if said else problem, remedy)
@@ -187,8 +187,9 @@ def _words(error: Exception) -> tuple[str, str]:
     match error:
         case ssl.SSLError():
             return f"TLS fails: {error.reason or error}", FIT_TLS
-        case socket.gaierror():
-            return f"its host has no address here ({error.strerror})", "is the name right? " + EXPECTED
+        case socket.gaierror() | UnicodeError():
+            why = getattr(error, "strerror", None) or error
+            return f"its host has no address here ({why})", f"is the name right? {EXPECTED}"
         case http.client.HTTPException() | ConnectionResetError():
             return f"what answers there is no engine ({type(error).__name__}: {error})", START_IT
     match getattr(error, "errno", None):

@@ -40,7 +40,7 @@ SWEEP_WITHIN_S = 45.0
 WAY_IN_WITHIN_S = 5.0
 HARNESS_HOST = "CHAOSHARNESS_HOST"
 """Environment: the host by which containers reach this machine, where it cannot be found out."""
-HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?")
+HOST = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*")
 DESKTOP_HOST = "host.docker.internal"
 EVERYWHERE = "0.0.0.0"
 
@@ -273,7 +273,7 @@ def _testcontainers_client(settings: Mapping[str, str]) -> DockerClient:
 def _address_of(host: str) -> str:
     try:
         return str(socket.getaddrinfo(host, None, socket.AF_INET)[0][4][0])
-    except OSError as unknown:
+    except (OSError, UnicodeError) as unknown:
         raise BadInput(
             f"docker: the engine's host {host!r} has no IPv4 address here ({unknown}), and its published ports cannot "
             f"be reached; {HOST_OVERRIDE} names another"
