@@ -7,6 +7,7 @@ To try it: the fixtures of conftest.py.
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from pathlib import Path
 
 from chaosharness.ports.launch import Instance, Launcher, Server
@@ -34,13 +35,10 @@ def an_engine() -> tuple[Engine, str]:
 
 def images_for(engine: Engine) -> dict[str, str]:
     """The image variables, each with an image that the engine has. Raises Unusable naming what is not there."""
-    import docker  # here: it takes time to load, and most tests need none
+    from chaosharness.servers.docker.sweep import connect  # here: it takes time to load, and most tests need none
 
-    client = docker.from_env(environment={**os.environ, "DOCKER_HOST": engine.url}, use_ssh_client=True)
-    try:
+    with closing(connect(engine.url, engine.settings)) as client:
         has = {tag for image in client.images.list() for tag in image.tags}
-    finally:
-        client.close()
     found = {name: next((it for it in (os.environ.get(name), own) if it in has), None) for name, own in IMAGES.items()}
     missing = [f"{IMAGES[name]} ({name})" for name, image in found.items() if image is None]
     if missing:

@@ -50,9 +50,9 @@ class Watch:
 
     def look_at(self, engine: Engine, keepers: Path) -> None:
         """From now on what is on `engine` counts too, if its keeper's folder is below `keepers`."""
-        import docker  # here: it takes time to load, and most sessions need none
+        from chaosharness.servers.docker.sweep import connect  # here: it takes time, and most need none
 
-        self._docker = docker.from_env(environment={**os.environ, "DOCKER_HOST": engine.url}, use_ssh_client=True)
+        self._docker = connect(engine.url, engine.settings)
         self._keepers = keepers.resolve()
 
     def left(self) -> list[str]:

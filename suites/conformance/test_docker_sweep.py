@@ -9,12 +9,14 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import docker.errors
 import pytest
@@ -25,7 +27,7 @@ from chaosharness.keeper.client import KeeperClient
 from chaosharness.model.errors import TimedOut
 from chaosharness.model.wait import wait_for
 from chaosharness.servers.docker import sweep as sweeping
-from chaosharness.servers.docker.engine import Engine
+from chaosharness.servers.docker.engine import Engine, find_engine
 from chaosharness.servers.docker.ground import Ground
 from chaosharness.servers.docker.labels import OWNER, labels, owner
 from chaosharness.servers.docker.sweep import connect, found, remove_session, sweep
@@ -211,6 +213,36 @@ def test_what_the_engine_may_still_be_making_is_waited_for(maker: Maker, docker_
 def test_what_is_never_made_is_not_waited_for_without_end(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweeping, "EXPECTED_S", 0.2)
     remove_session(client, "test-nothing", {"never"})
+
+
+def test_an_engine_that_is_just_being_restarted_is_waited_for(
+    maker: Maker, docker_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its socket is there only from the second try on."""
+    tries = []
+    with tempfile.TemporaryDirectory() as short:
+        late = Path(short, "late.sock")
+
+        def find_and_come_back() -> Engine:
+            tries.append(find_engine())
+            late.symlink_to(urlsplit(docker_engine.url).path)
+            return tries[-1]
+
+        maker.everything(owner(os.getpid()))
+        monkeypatch.setattr(sweeping, "find_engine", lambda: find_engine() if tries else find_and_come_back())
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{late}")
+        assert sweeping.main([maker.session]) == 0
+    assert [engine.ok for engine in tries] == [False]
+    assert maker.left() == set()
+
+
+def test_an_engine_that_is_gone_is_told_of(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sweeping, "BACK_WITHIN_S", 0.1)
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
+    assert sweeping.main(["5e55"]) == 1
+    said = capsys.readouterr().err
+    assert "sweep: waited 0.1 s for the engine to answer; last seen: unix:///nowhere.sock" in said
+    assert "there is no such socket; `chaosharness doctor --clean` does it later" in said
 
 
 SESSION_OF_ITS_OWN = """

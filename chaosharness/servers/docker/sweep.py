@@ -24,12 +24,15 @@ import docker.errors
 from chaosharness.model.errors import TimedOut
 from chaosharness.model.wait import wait_for
 from chaosharness.servers.docker import client as engine_client
+from chaosharness.servers.docker.engine import find_engine
 from chaosharness.servers.docker.labels import FOLDER, NAME, SESSION, OwnerState, owner_state
 
 CALL_TIMEOUT_S = 15
 WITHIN_S = 25.0
 EXPECTED_S = 10.0
 """So long may the engine be making something that a harness asked for before its death. Measured: below 0.1 s."""
+BACK_WITHIN_S = 10.0
+"""For an engine that is just being restarted."""
 POLL_S = 0.05
 AT_ONCE = 4
 KINDS = ("container", "network", "volume")
@@ -168,13 +171,27 @@ def _words(refused: Mapping[Left, str]) -> str:
 
 
 def main(argv: list[str]) -> int:
-    """`argv`: the session, then what the engine may still be making. The engine is DOCKER_HOST's."""
-    url = os.environ["DOCKER_HOST"]
+    """`argv`: the session, then what the engine may still be making. The engine is the environment's."""
+    lost: object = None
+
+    def swept() -> bool:
+        nonlocal lost
+        engine = find_engine()
+        if not engine.ok:
+            lost = engine
+            return False
+        try:
+            with closing(connect(engine.url, engine.settings)) as client:
+                remove_session(client, argv[0], argv[1:])
+        except (docker.errors.DockerException, OSError) as error:
+            lost = error
+            return False
+        return True
+
     try:
-        with closing(connect(url)) as client:
-            remove_session(client, argv[0], argv[1:])
-    except (docker.errors.DockerException, OSError, TimedOut) as failed:
-        print(f"sweep at {url}: {failed}; `chaosharness doctor --clean` does it later", file=sys.stderr)
+        wait_for("the engine to answer", BACK_WITHIN_S, swept, poll_s=0.5, last_seen=lambda: lost)
+    except TimedOut as failed:
+        print(f"sweep: {failed}; `chaosharness doctor --clean` does it later", file=sys.stderr)
         return 1
     return 0
 
