@@ -40,12 +40,16 @@ def image_of(
     prefix = environ.get(PREFIX, "")
     if prefix and not prefix.endswith("/"):
         prefix += "/"
-    return Image(prefix + official, f"the default; {variable} or [images] {server} names another")
+    default = f"the default behind {PREFIX}" if prefix else "the default"
+    others = f"{variable} or [images] {server} names another, and the backend local needs none"
+    return Image(prefix + official, f"{default}; {others}")
 
 
 def ensure(client: Any, image: str, named_by: str) -> None:
     """Pulls it where the engine does not have it. Raises BadInput naming the image and who named it."""
-    import docker.errors  # here: a local run, which asks for no image, need not load it
+    # here: a local run, which asks for no image, need not load them
+    import docker.errors
+    import requests
 
     try:
         client.images.get(image)
@@ -57,12 +61,17 @@ def ensure(client: Any, image: str, named_by: str) -> None:
     try:
         client.images.pull(image)
         client.images.get(image)
+    except requests.Timeout as silent:
+        raise _not_to_be_had(image, named_by, f"a pull comes to nothing within {client.api.timeout} s") from silent
     except docker.errors.DockerException as refused:
         said = getattr(refused, "explanation", None) or refused
-        raise BadInput(
-            f"the image {image} is not to be had: the engine does not have it, and a pull says: {said} "
-            f"(it was named by {named_by})"
-        ) from refused
+        raise _not_to_be_had(image, named_by, f"a pull says: {said}") from refused
+
+
+def _not_to_be_had(image: str, named_by: str, pull: str) -> BadInput:
+    return BadInput(
+        f"the image {image} is not to be had: the engine does not have it, and {pull} (named by: {named_by})"
+    )
 
 
 __all__ = ["OVERRIDE", "PREFIX", "Image", "ensure", "image_of"]
