@@ -40,9 +40,7 @@ def choose_backend(asked: str | None, option: str = "--backend", environ: Mappin
     """`asked`, else the environment's, else `auto`, i.e. docker if an engine answers. Raises BadInput."""
     where, named = (option, asked) if asked else (VARIABLE, environ.get(VARIABLE) or "auto")
     if named not in BACKENDS:
-        raise BadInput(
-            f"{where}: expected one of {', '.join(BACKENDS)}, found {named!r}{did_you_mean(named, BACKENDS)}"
-        )
+        raise BadInput(f"{where}: unknown backend {named!r}{did_you_mean(named, BACKENDS)}")
     if named == "local":
         return Backend("local", f"{where} says so", bool(asked))
     engine = find_engine(environ)

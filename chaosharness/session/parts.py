@@ -14,12 +14,13 @@ from chaosharness.keeper.client import KeeperClient
 from chaosharness.links.ports import LinkPorts, ports_of
 from chaosharness.links.toxiproxy_api import Toxiproxies
 from chaosharness.links.way import find_way
-from chaosharness.model.errors import BadInput, MissingServer
+from chaosharness.model.errors import BadInput, ChaosError, MissingServer, ServerFailed
 from chaosharness.model.flow import Flow, Service
 from chaosharness.ports.launch import Availability, Instance, Launcher, Server, Way
 from chaosharness.registry import Registry
 from chaosharness.relay.client import RelayClient
 from chaosharness.scenario.rig import Rig, Running
+from chaosharness.servers.docker.engine import require
 from chaosharness.servers.docker.images import Image, image_of
 from chaosharness.servers.local import LocalLauncher
 from chaosharness.servers.toxiproxy import FEWEST_LINKS, Toxiproxy
@@ -41,7 +42,8 @@ class Parts:
         self._backend = backend
         self._folder = folder
         self._round = 1
-        self._refused: dict[frozenset[Wanted | tuple[str, str]], BadInput] = {}
+        self._refused: dict[frozenset[Wanted | tuple[str, str]], ChaosError] = {}
+        self._broke_once: set[frozenset[Wanted | tuple[str, str]]] = set()
         self._forget()
 
     def _forget(self) -> None:
@@ -62,8 +64,8 @@ class Parts:
     def rig(self, flows: Sequence[Flow]) -> Rig:
         """With every server that these flows need; starts what is not there yet.
 
-        Raises MissingServer, BadInput (an image that is not to be had; again and at once for the same flows),
-        ServerFailed, HarnessBroke. Nothing is left running then.
+        Raises MissingServer, BadInput (an image that is not to be had), ServerFailed, HarnessBroke; again and at once
+        for what needs the same, a failure after a second try. Nothing is left running then.
         """
         check_images(self._backend, flows)
         images = {name: image for flow in reversed(flows) for name, image in flow.images.items()}
@@ -81,8 +83,10 @@ class Parts:
         try:
             rig = self._start(wanted, *proxy, services)
         except BaseException as error:
-            if isinstance(error, BadInput):
+            again = everything in self._broke_once
+            if isinstance(error, BadInput) or (isinstance(error, ChaosError) and again):
                 self._refused[everything] = error
+            self._broke_once.add(everything)
             self.close()
             raise
         rig.servers = {wanted[0]: self._servers[wanted] for wanted in wanted}
@@ -122,6 +126,8 @@ class Parts:
         return self._rig
 
     def _launcher(self) -> Launcher:
+        if self._backend.engine:
+            require(self._backend.engine)
         self._keeper = KeeperClient.start(self._folder / "keeper")
         self._ends.callback(self._keeper.close)
         if self._backend.engine is None:
@@ -159,7 +165,10 @@ class Parts:
             self.versions[name] = server.available().version or "unknown"
             return server.start(launcher, folder)
         launcher.ensure_image(image.name, image.named_by)
-        instance = server.start(launcher, folder, image.name)
+        try:
+            instance = server.start(launcher, folder, image.name)
+        except ServerFailed as failed:
+            raise ServerFailed(f"{failed}\nIts image: {image.name} (named by: {image.named_by})") from failed
         self.versions[name] = server.version(instance)
         self.images[name] = image.name
         return instance

@@ -110,7 +110,7 @@ def test_a_backend_of_the_environment_that_there_is_not(
 ) -> None:
     monkeypatch.setenv("CHAOSHARNESS_BACKEND", "dokcer")
     assert main(["run", "flows.toml"]) == 2
-    said = "CHAOSHARNESS_BACKEND: expected one of auto, docker, local, found 'dokcer'; did you mean \"docker\"?"
+    said = "CHAOSHARNESS_BACKEND: unknown backend 'dokcer'; did you mean \"docker\"?"
     assert said in capsys.readouterr().err
     assert not (folder / ".chaosharness").exists()
 

@@ -251,7 +251,7 @@ def test_a_backend_of_the_environment_that_there_is_not(
     monkeypatch.setenv("CHAOSHARNESS_BACKEND", "podman")
     said = here(pytester, "flows.toml")
     assert said.code == pytest.ExitCode.USAGE_ERROR, said
-    assert "CHAOSHARNESS_BACKEND: expected one of auto, docker, local, found 'podman'" in said.out + said.err
+    assert "CHAOSHARNESS_BACKEND: unknown backend 'podman' (known: auto, docker, local)" in said.out + said.err
 
 
 def test_a_bad_flow_file(pytester: pytest.Pytester) -> None:
