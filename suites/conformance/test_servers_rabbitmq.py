@@ -164,7 +164,7 @@ def test_a_restart_without_data_knows_nothing(broker: Broker) -> None:
 
 def test_what_it_says_is_in_its_log(broker: Broker) -> None:
     assert not broker.instance.restart().ok  # it is up
-    assert "Server startup complete" in broker.instance.log.read_text()
+    wait_for("its line", 10, lambda: "Server startup complete" in broker.instance.log.read_text())
 
 
 def test_a_frozen_broker_answers_nobody_and_comes_back_whole(broker: Broker) -> None:
