@@ -216,6 +216,12 @@ def test_a_stop_that_is_not_obeyed_ends_with_its_grace(rig: DockerRig) -> None:
     assert story(rig.events("a")) == ["started 1", "term parent", "kill tree", "exited 137 asked"]
 
 
+def test_a_stop_is_obeyed_by_one_that_is_just_starting(rig: DockerRig) -> None:
+    """Before it handles the signal, the kernel throws that away."""
+    instance = rig.launch("a", "import signal; signal.sigtimedwait([], 1.2)" + OBEYS)
+    assert instance.stop(20).facts["codes"] == [3]
+
+
 def test_an_image_may_have_a_stop_signal_of_its_own(rig: DockerRig) -> None:
     """The image of a Redis has none, so that one is made for it: the container's own setting is what is looked at."""
     instance = rig.launch("a", OBEYS.replace("SIGTERM", "SIGUSR1"))

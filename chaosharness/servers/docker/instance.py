@@ -32,6 +32,8 @@ from chaosharness.servers.docker.streams import Stdio, Streams
 
 Record = Callable[[Kind, Mapping[str, Any]], None]
 KILL_S = 10.0
+YOUNG_S, AGAIN_S = 5.0, 0.5
+"""One that was started so recently may not handle signals yet: it is asked again and again to end."""
 LOST = (docker.errors.DockerException, requests.RequestException, OSError)
 NAMES = {Signal.KILL: "KILL", Signal.TERM: "TERM", Signal.FREEZE: "STOP", Signal.THAW: "CONT"}
 
@@ -68,6 +70,7 @@ class DockerInstance:
         self._codes: list[int] = []
         self._exits: list[int] = []
         self._pid = 0
+        self._born = 0.0
         self._up = False
         self._paused = False
         self._down_wanted = False
@@ -186,6 +189,7 @@ class DockerInstance:
         with self._changed:
             self._up, self._paused, self.incarnation = True, False, number
         self._record(Kind.STARTED, self._data(incarnation=number, pid=self._pid))
+        self._born = began
         args = container, streams, number, began
         threading.Thread(target=self._watch, args=args, name=f"watch of {self.name}", daemon=True).start()
         what = f"{self.name} started: {self._words}, incarnation {number}"
@@ -205,8 +209,7 @@ class DockerInstance:
         forced = True
         if grace_s > 0:
             self._signalled(Signal.TERM, Scope.PARENT)
-            self._send(self.container.attrs["Config"].get("StopSignal") or "SIGTERM")
-            forced = not self._await_down(grace_s)
+            forced = not self._asked_to_end(grace_s)
         if forced:
             self._signalled(Signal.KILL, Scope.TREE)
             self._send_kill()
@@ -217,6 +220,17 @@ class DockerInstance:
         how = f"SIGKILL after {grace_s:g} s" if forced else f"SIGTERM, exit code {codes}"
         facts = {"codes": codes, "forced": forced, **self._facts(began)}
         return Evidence(True, f"{self.name} stopped: {how}; {self._words} gone", facts)
+
+    def _asked_to_end(self, grace_s: float) -> bool:
+        """False if it does not end. Of a first process the kernel throws away what that does not handle (yet)."""
+        signal = self.container.attrs["Config"].get("StopSignal") or "SIGTERM"
+        deadline = time.monotonic() + grace_s
+        again_s = AGAIN_S if time.monotonic() - self._born < YOUNG_S else grace_s
+        while (left_s := deadline - time.monotonic()) > 0:
+            self._send(signal)
+            if self._await_down(min(again_s, left_s)):
+                return True
+        return False
 
     def _stop_or_go(self, freezing: bool, began: float) -> Evidence:
         with suppress(docker.errors.APIError):  # it is already: the look says so
