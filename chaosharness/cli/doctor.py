@@ -95,7 +95,7 @@ def _on_engine(engine: Engine, servers: Iterable[Server], clean: bool) -> OnEngi
             swept = sweep(client, CLEAN_WITHIN_S) if clean else None
             left = found(client)
     except (docker.errors.DockerException, OSError) as lost:
-        return OnEngine(replace(engine, version=None, problem=f"it answered, and then no more: {lost}"))
+        return OnEngine(replace(engine, version=None, problem=f"it gave its version, and then: {lost}"))
     return OnEngine(engine, images, left, swept.removed if swept else (), swept.refused if swept else {})
 
 
@@ -111,7 +111,7 @@ def _image(client: Any, server: Server) -> ImageState:
     except docker.errors.ImageNotFound:
         there = False
     except docker.errors.APIError as refused:
-        there, problem = False, f"no image name: {refused.explanation or refused}"
+        there, problem = False, f"the engine refuses the name: {refused.explanation or refused}"
     return ImageState(server.name, image.name, image.named_by, there, problem)
 
 
@@ -137,11 +137,12 @@ def _lines(auto: Backend, docker: OnEngine, local: Sequence[Availability], broke
     named = os.environ.get(VARIABLE)
     yield f"auto takes {auto}" + (f"; {VARIABLE}={named} goes before it" if named else "")
     yield f"docker: {docker.engine}"
-    if not docker.engine.ok:
+    if docker.engine.remedy:
         yield f"  to have it: {docker.engine.remedy}"
     for image in docker.images:
         state = "there" if image.there else image.problem or "a run pulls it"
-        yield f"  {image.server:<12} {image.image}: {state} ({image.named_by})"
+        by = image.named_by.partition(";")[0]  # what else could name it is told where it is missed
+        yield f"  {image.server:<12} {image.image}: {state} ({by})"
     if docker.engine.ok:
         yield from _left_lines(docker)
     yield "local: processes of this machine"
@@ -165,9 +166,9 @@ def _left_lines(docker: OnEngine) -> Iterator[str]:
     if by_owner.get("dead"):
         yield "  `chaosharness doctor --clean` removes what is left behind"
     if alive := by_owner.get("alive"):
-        yield f"  in use: {_counted(alive)} of {len(_by_session(alive))} running"
+        yield f"  in use: {_counted(alive)} of {len(_by_session(alive))} sessions that run now"
     if elsewhere := by_owner.get("elsewhere"):
-        yield f"  from other machines or pid namespaces, where it is known whether they run: {_counted(elsewhere)}"
+        yield f"  of other machines or pid namespaces, and not known from here to be dead: {_counted(elsewhere)}"
     if not by_owner:
         yield "  nothing is left behind"
 

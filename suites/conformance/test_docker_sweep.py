@@ -48,13 +48,24 @@ def image(docker_engine: Engine) -> str:
     return os.environ["CHAOSHARNESS_IMAGE_REDIS"]
 
 
-@pytest.fixture(scope="session")
-def dead() -> str:
-    """An owner that has ended."""
+class Mortal:
+    """An owner. What it owns is made while it lives: once it is dead, any session on the engine may sweep."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.owner = owner(process.pid)
+        self._process = process
+
+    def die(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+@pytest.fixture
+def mortal() -> Iterator[Mortal]:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        found = owner(process.pid)
-        process.kill()
-    return found
+        found = Mortal(process)
+        yield found
+        found.die()
 
 
 class Maker:
@@ -114,12 +125,14 @@ def exists(client: Any, volume: str) -> bool:
     return True
 
 
-def test_what_a_dead_owner_left_is_removed_with_its_anonymous_volumes(maker: Maker, client: Any, dead: str) -> None:
-    alive = owner(os.getpid())
-    maker.everything(alive)
-    (anonymous,) = set(volumes_of(client, maker.container(dead, "b"))) - {""}
-    maker.everything(dead, "c")
+def test_what_a_dead_owner_left_is_removed_with_its_anonymous_volumes(
+    maker: Maker, client: Any, mortal: Mortal
+) -> None:
+    maker.everything(owner(os.getpid()))
+    (anonymous,) = volumes_of(client, maker.container(mortal.owner, "b"))
+    maker.everything(mortal.owner, "c")
     assert exists(client, anonymous)
+    mortal.die()
     sweep(client, SOON_S)
     assert maker.left() == ALL
     assert not exists(client, anonymous)
@@ -130,16 +143,21 @@ def test_what_a_dead_owner_left_is_removed_with_its_anonymous_volumes(maker: Mak
     ["", "another-machine another-boot 1 1 1", "{machine} {boot} 1 1 1", "{machine} another boot"],
     ids=["none", "machine", "pid-namespace", "unreadable"],
 )
-def test_what_is_not_known_to_be_dead_stays(maker: Maker, client: Any, dead: str, label: str) -> None:
-    machine, boot, *_ = dead.split(" ")
+def test_what_is_not_known_to_be_dead_stays(
+    maker: Maker, client: Any, label: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine, boot, *_ = owner(os.getpid()).split(" ")
     maker.everything(label.format(machine=machine, boot=boot))
     sweep(client)
     assert maker.left() == ALL
+    assert main(["doctor"]) == 0
+    assert "not known from here to be dead: " in capsys.readouterr().out
 
 
-def test_sweeps_at_once_do_not_fail_each_other(maker: Maker, client: Any, dead: str, docker_engine: Engine) -> None:
+def test_sweeps_at_once_do_not_fail_each_other(maker: Maker, mortal: Mortal, docker_engine: Engine) -> None:
     for number in range(3):
-        maker.everything(dead, f"{number}")
+        maker.everything(mortal.owner, f"{number}")
+    mortal.die()
 
     def sweep_too(number: int) -> None:
         with closing(connect(docker_engine.url)) as mine:
@@ -154,12 +172,13 @@ def test_sweeps_at_once_do_not_fail_each_other(maker: Maker, client: Any, dead: 
 
 
 def test_a_refusal_is_told_and_breaks_nothing(
-    maker: Maker, client: Any, dead: str, image: str, docker_engine: Engine, tmp_path: Path,
+    maker: Maker, client: Any, mortal: Mortal, image: str, docker_engine: Engine, tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     """A network that somebody's container is on."""
-    network = maker.network(dead)
+    network = maker.network(mortal.owner)
     somebody = client.containers.run(image, network=network, detach=True)
+    mortal.die()
     try:
         swept = sweep(client)
         (why,) = [why for left, why in swept.refused.items() if left.id == network]
@@ -310,7 +329,7 @@ def on_docker(folder: Path, capsys: pytest.CaptureFixture[str], *arguments: str)
 
 
 def test_doctor_shows_what_is_left_and_removes_it(
-    maker: Maker, dead: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    maker: Maker, mortal: Mortal, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     maker.everything(owner(os.getpid()), "mine")
     code, told = on_docker(tmp_path, capsys)
@@ -318,7 +337,8 @@ def test_doctor_shows_what_is_left_and_removes_it(
     kept = [one for one in told["left"] if one["session"] == maker.session]
     assert sorted(one["kind"] for one in kept) == ["container", "network", "volume"]
     assert {(one["name"], one["owner"], one["folder"]) for one in kept} == {("mine", "alive", str(tmp_path))}
-    maker.everything(dead)
+    maker.everything(mortal.owner)
+    mortal.die()
     code, told = on_docker(tmp_path, capsys, "--clean")
     assert code == (4 if told["refused"] else 0)
     assert [one for one in told["refused"] if one["session"] == maker.session] == []
@@ -344,7 +364,7 @@ def test_doctor_names_images_and_who_named_them(
     monkeypatch.setenv("CHAOSHARNESS_IMAGE_RABBITMQ", "no image/Name")
     monkeypatch.setenv("CHAOSHARNESS_TOXIPROXY", "/nowhere")
     assert main(["doctor"]) == 2  # neither backend has everything
-    assert "no image name: " in capsys.readouterr().out
+    assert "the engine refuses the name: " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("url", ["unix:///nowhere.sock", "tcp://127.0.0.1:1"])
