@@ -66,3 +66,24 @@ def shipper(folder: Path, consumer: str = PROCESS) -> Path:
     file = folder / "flows.toml"
     file.write_text(FLOW.format(consumer=consumer), encoding="utf-8")
     return file
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from chaosharness.keeper.client import KeeperClient
+from chaosharness.servers.docker.engine import find_engine
+from chaosharness.servers.docker.launcher import DockerLauncher
+launcher = DockerLauncher(find_engine(), KeeperClient.start(Path(sys.argv[1])))
+print(launcher.ground.links.id, flush=True)
+sys.stdin.read()
+"""
+
+
+def kill_a_harness(folder: Path) -> None:
+    """One that has made its networks, by SIGKILL; the environment leads it to its engine."""
+    argv = [sys.executable, "-c", KILLED, str(folder / "killed")]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline()
+        process.kill()

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from backends import SKIP_DOCKER
-from docker_runs import CELL, Ran, shipper
+from docker_runs import CELL, Ran, kill_a_harness, shipper
 from remote_engine import NoRig, RemoteEngine, remote_engine, two_addresses
 
 from chaosharness.keeper import tree
@@ -137,7 +137,8 @@ def by_ssh(behind_ssh: Behind, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     temporary.mkdir()
     monkeypatch.setenv("PATH", f"{behind_ssh.folder / 'bin'}:{os.environ['PATH']}")
     monkeypatch.setenv("DOCKER_HOST", behind_ssh.url)
-    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr("tempfile.tempdir", None)
     yield behind_ssh
     assert list(temporary.iterdir()) == []
     assert behind_ssh.remote.left() == []
@@ -199,6 +200,14 @@ def test_a_tunnel_ends_with_who_made_it(by_ssh: Behind, tmp_path: Path) -> None:
         ssh = int(process.stdout.readline())
         process.send_signal(signal.SIGKILL)
     wait_for("ssh to end", WITHIN_S, lambda: not (row := tree.look(ssh)) or row.gone)
+
+
+def test_what_a_killed_harness_left_behind_ssh_is_removed(by_ssh: Behind, tmp_path: Path) -> None:
+    """By its keeper, through a tunnel of its own."""
+    kill_a_harness(tmp_path)
+    wait_for("its networks to be removed", WITHIN_S, lambda: by_ssh.remote.left() == [], poll_s=0.1)
+    wait_for("its tunnels to end", WITHIN_S, lambda: tunnels() == [])
+    wait_for("their folders to go", WITHIN_S, lambda: not list(Path(os.environ["TMPDIR"]).iterdir()))
 
 
 def test_a_name_that_only_ssh_knows(by_ssh: Behind, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -318,9 +327,9 @@ def test_a_context_with_certificates(
         assert launcher.ground.links.gateway
         assert "DOCKER_HOST" not in os.environ
         assert certified.remote.left() != []
-    with closing(connect(engine.settings, 10)) as client:
-        assert client.ping()
     assert certified.remote.left() == []
+    kill_a_harness(tmp_path)
+    wait_for("its networks to be removed", WITHIN_S, lambda: certified.remote.left() == [], poll_s=0.1)
 
 
 def test_certificates_that_do_not_fit(certified: Certified) -> None:
