@@ -208,7 +208,8 @@ def _waiting(s: _Seen) -> str:
 
 
 def _started(s: _Seen) -> str:
-    return f"{s.word('instance')} starts{_in_brackets(s.tail('pid', 'pid '), s.tail('incarnation', 'incarnation '))}"
+    what = s.tail("container", "container ") or s.tail("pid", "pid ")
+    return f"{s.word('instance')} starts{_in_brackets(what, s.tail('incarnation', 'incarnation '))}"
 
 
 def _yields(s: _Seen) -> str:

@@ -345,7 +345,7 @@ def test_a_network_of_the_users_is_joined(rig: DockerRig) -> None:
 def test_an_image_that_is_not_to_be_had(rig: DockerRig) -> None:
     began = time.monotonic()
     with pytest.raises(
-        BadInput, match=r"the image shop/no-such-image:1 is not to be had: .*named by flow payment, consu"
+        BadInput, match=r"the image shop/no-such-image:1 is not to be had: .*named by: flow payment, consumer.image"
     ):
         rig.launcher.ensure_image("shop/no-such-image:1", "flow payment, consumer.image")
     assert time.monotonic() - began < 20

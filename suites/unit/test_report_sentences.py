@@ -153,6 +153,12 @@ SAID: list[tuple[Kind, str | None, dict[str, Any], str]] = [
         "payment.0 starts (pid 7, incarnation 2)",
     ),
     (
+        Kind.STARTED,
+        None,
+        {"instance": "payment.0", "pid": 7, "container": "5813a0b1c2d3", "incarnation": 2},
+        "payment.0 starts (container 5813a0b1c2d3, incarnation 2)",
+    ),
+    (
         Kind.SIGNALLED,
         None,
         {"instance": "payment.0", "signal": "kill", "scope": "tree", "pids": [7]},
