@@ -154,3 +154,16 @@ def test_a_context_leads_to_it(remote: RemoteEngine, tmp_path: Path) -> None:
     ran = Ran(tmp_path, env, "run", str(shipper(tmp_path)), "--json")
     assert ran.verdicts() == {CELL: "upheld"}
     assert remote.url in ran.run()["environment"]["backend"]
+
+
+def test_a_socket_file_that_leads_elsewhere(remote: RemoteEngine, tmp_path: Path) -> None:
+    """As by a tunnel of the user's own, or in a container with the engine's socket: published ports are not here."""
+    env = {"DOCKER_HOST": f"unix://{remote.socket}", "CHAOSHARNESS_BACKEND": "docker"}
+    ran = Ran(tmp_path, env, "run", str(shipper(tmp_path)))
+    assert ran.code == 2, ran
+    assert "this machine does not reach ports published on 127.0.0.1: waited 6 s for 127.0.0.1:" in ran.err
+    assert f"is the engine at unix://{remote.socket} on another host, or is this process in a container?" in ran.err
+    assert "TESTCONTAINERS_HOST_OVERRIDE names another host" in ran.err
+    assert ran.took_s < TOLD_WITHIN_S
+    ran = Ran(tmp_path, {**env, "TESTCONTAINERS_HOST_OVERRIDE": remote.address}, "run", "flows.toml", "--json")
+    assert ran.verdicts() == {CELL: "upheld"}, ran

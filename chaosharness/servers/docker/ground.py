@@ -12,6 +12,7 @@ import secrets
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
@@ -27,7 +28,8 @@ from testcontainers.core.labels import create_labels
 
 from chaosharness.keeper.client import KeeperClient
 from chaosharness.model.address import Address
-from chaosharness.model.errors import BadInput, HarnessBroke, ServerFailed
+from chaosharness.model.errors import BadInput, HarnessBroke, ServerFailed, TimedOut
+from chaosharness.model.wait import wait_for
 from chaosharness.ports.launch import Way
 from chaosharness.servers.docker.client import go_straight
 from chaosharness.servers.docker.engine import HOST_OVERRIDE, Engine
@@ -37,12 +39,14 @@ from chaosharness.servers.docker.tunnel import through
 
 CALL_TIMEOUT_S = 30
 SWEEP_WITHIN_S = 45.0
-WAY_IN_WITHIN_S = 5.0
+WAY_IN_WITHIN_S = 6.0
+POLL_S = 0.05
 HARNESS_HOST = "CHAOSHARNESS_HOST"
 """Environment: the host by which containers reach this machine, where it cannot be found out."""
 HOST = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*")
 DESKTOP_HOST = "host.docker.internal"
 EVERYWHERE = "0.0.0.0"
+LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,7 @@ class Ground:
         refuses, as without Docker. Elsewhere, a proxy of Docker's accepts for it.
         """
         if self.engine.local:
-            return network.gateway if _is_mine(network.gateway) else "127.0.0.1"
+            return network.gateway if _is_mine(network.gateway) else LOOPBACK
         return EVERYWHERE
 
     def host(self, network: Network) -> str:
@@ -113,17 +117,19 @@ class Ground:
         return self.publish_at(network) if self.engine.local else _address_of(self.engine.host)
 
     def prove_way_in(self, published: Address) -> None:
-        """That this machine reaches a port published there; once is enough. Raises BadInput, within 5 s."""
-        if self.engine.local or self._way_in:
+        """That this machine reaches a port published there; once is enough. Raises BadInput, within seconds."""
+        if self._way_in or (self.engine.local and published.host != LOOPBACK):
             return
+        deadline = time.monotonic() + WAY_IN_WITHIN_S
         try:
-            socket.create_connection((published.host, published.port), WAY_IN_WITHIN_S).close()
-        except ConnectionRefusedError:
-            pass  # by the engine's host, as nothing listens in the container yet
-        except OSError as lost:
+            wait_for(
+                f"{published} to be reached", WAY_IN_WITHIN_S, lambda: self._reached(published, deadline), poll_s=POLL_S
+            )
+        except (OSError, TimedOut) as lost:
             raise BadInput(
-                f"docker: this machine does not reach ports published on {published.host}: {published}: {lost}. "
-                f"Is there a firewall between? {HOST_OVERRIDE} names another host for them"
+                f"docker: this machine does not reach ports published on {published.host}: {lost}. Is there a firewall "
+                f"between, is the engine at {self.engine.url} on another host, or is this process in a container? "
+                f"{HOST_OVERRIDE} names another host for them"
             ) from lost
         self._way_in = True
 
@@ -137,7 +143,7 @@ class Ground:
         gateway = self.links.gateway
         if _is_mine(gateway):
             return (Way(gateway, gateway),)
-        return (Way("127.0.0.1", DESKTOP_HOST),)
+        return (Way(LOOPBACK, DESKTOP_HOST),)
 
     def discard(self, container: Any) -> Future[None]:
         """Removes a container with its anonymous volumes, in the background; `close` waits for it."""
@@ -212,6 +218,14 @@ class Ground:
         if gateway is None:
             raise ServerFailed(f"docker: the network {full} has no IPv4 gateway: {config}")
         return Network(made["Id"], full, gateway.partition("/")[0])
+
+    def _reached(self, published: Address, deadline: float) -> bool:
+        try:
+            socket.create_connection((published.host, published.port), max(deadline - time.monotonic(), 0.1)).close()
+        except ConnectionRefusedError:
+            # a host elsewhere passes on that nothing listens yet; a proxy of Docker's on this one accepts at once
+            return not self.engine.local
+        return True
 
     def _reaper(self) -> bool:
         """Whether testcontainers' reaper watches too. Its image may not be to be had: the sweep is enough by itself."""
