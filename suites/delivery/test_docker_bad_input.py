@@ -320,3 +320,15 @@ def test_a_port_that_is_taken(docker_engine: Engine, keeper: KeeperClient, tmp_p
                 return
             with pytest.raises(ServerFailed, match=rf"redis: its ports \[{port}\] cannot be published: .*{port}"):
                 Redis().start(launcher, tmp_path / "redis", image)
+
+
+def test_a_port_that_another_container_has(docker_engine: Engine, keeper: KeeperClient, tmp_path: Path) -> None:
+    """The engine has other words for it."""
+    image = os.environ["CHAOSHARNESS_IMAGE_REDIS"]
+    launcher = Pinned(docker_engine, keeper)
+    with launcher:
+        first = Redis().start(launcher, tmp_path / "first", image)
+        launcher.pinned = [first.nodes["redis"].port]
+        second = Redis().start(launcher, tmp_path / "second", image)
+        assert launcher.pinned == []
+        assert second.nodes["redis"].port != first.nodes["redis"].port
