@@ -139,7 +139,7 @@ def test_what_is_violated_fails_with_its_explanation(folder: Path) -> None:
         "lost: 1 message never had the effect that was owed",
         "never delivered",
         "gate throws away the delivery",
-        f"chaosharness run {folder / 'twin.toml'} --only 'brpop_worker[store-deliver:cut]' --seed 5",
+        "chaosharness run twin.toml --only 'brpop_worker[store-deliver:cut]' --seed 5",
     ):
         assert part in said.out, said
     assert "Traceback" not in said.out
