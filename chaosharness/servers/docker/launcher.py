@@ -9,7 +9,6 @@ Goes in: recipes. Comes out: instances. To try it:
 from __future__ import annotations
 
 import io
-import itertools
 import random
 import tarfile
 import threading
@@ -59,7 +58,6 @@ class DockerLauncher:
         self._ledger: Ledger | None = None
         self._toolbox: str | None = None
         self._random = random.SystemRandom()
-        self._numbers = itertools.count(1)
 
     def __enter__(self) -> DockerLauncher:
         return self
@@ -145,7 +143,7 @@ class DockerLauncher:
     def _create(self, recipe: ContainerRecipe, network: str, bindings: Mapping[str, tuple[str, int]]) -> Any:
         container = self.ground.create(
             recipe.image,
-            f"{recipe.name}-{next(self._numbers)}",  # one of the same name may still be on its way out
+            recipe.name,
             command=list(recipe.command) or None,
             environment=dict(recipe.env),
             ports=dict(bindings),
