@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from backends import start
-from docker_rig import DockerRig, log_of, rigged, until, wait_line
+from docker.utils.proxy import ProxyConfig
+from docker_rig import WITHIN_S, DockerRig, log_of, rigged, until, wait_line
 
 from chaosharness.keeper.instance import pause_s
 from chaosharness.model.errors import BadInput
@@ -100,8 +103,9 @@ def test_its_output_is_in_its_log_and_its_life_in_the_ledger(rig: DockerRig) -> 
 
 
 def test_its_environment_is_its_images_and_what_was_said(rig: DockerRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever this process's environment, and this user's settings of Docker, have."""
     monkeypatch.setenv("SECRET", "s")
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setattr(rig.launcher.ground.client.api, "_proxy_configs", ProxyConfig(http="http://127.0.0.1:9"))
     script = "import os, socket; print(socket.gethostname(), os.getcwd(), *sorted(os.environ))"
     instance = rig.launch("a", script, env={"BROKER": "b"}, hostname="payment-0", workdir="/srv/services")
     until("its end", lambda: not instance.alive())
@@ -266,14 +270,37 @@ def test_a_stop_comes_in_time_whatever_the_supervisor_does(rig: DockerRig, lives
     assert story(rig.events("a"))[-1].startswith("exited ")
 
 
+def test_a_start_by_policy_that_has_begun_to_wait_for_its_turn_is_called_off(rig: DockerRig) -> None:
+    instance = rig.launch("a", "raise SystemExit(9)", restart="always")
+    with instance._turn:
+        until("its end", lambda: not instance.alive())
+        rig.ids()  # takes longer than its watch takes to come to the lock
+        instance.stop(0)
+    until("its supervisor to be gone", lambda: "watch of a" not in rig.threads())
+    assert story(rig.events("a"))[-1] == "exited 9 unasked"
+    assert not instance.alive()
+
+
 # names, numbers, what is left
 
 
-def test_its_name_can_be_launched_again_at_once(rig: DockerRig) -> None:
-    for _ in range(3):
-        instance = rig.launch("a", DEAF)
-        wait_line(instance, "up")
-        instance.stop(0)
+def test_its_name_can_be_launched_again_at_once(rig: DockerRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the engine takes to remove the one before."""
+    removed, removals = threading.Event(), rig.launcher.ground._remove
+
+    def remove(container: Any) -> None:
+        removed.wait(WITHIN_S)
+        removals(container)
+
+    monkeypatch.setattr(rig.launcher.ground, "_remove", remove)
+    try:
+        for lives in range(1, 4):
+            instance = rig.launch("a", DEAF)
+            wait_line(instance, "up", times=lives)
+            instance.stop(0)
+        assert len(rig.ids()) == 3
+    finally:
+        removed.set()
 
 
 def test_many_are_stopped_at_once(rig: DockerRig) -> None:

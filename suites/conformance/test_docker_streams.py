@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import select
+import termios
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -181,6 +184,36 @@ def test_a_driver_that_does_not_read_holds_nobody_up(rig: DockerRig) -> None:
     wait_line(instance, "up")
     assert instance.stop(0.2).ok
     until("threads to end", lambda: not [thread for thread in rig.threads() if "put of" in thread])
+    os.close(to)
+    os.close(source)
+
+
+def test_a_driver_that_reads_late_gets_all(rig: DockerRig) -> None:
+    their_in, to = os.pipe()
+    source, their_out = os.pipe()
+    rig.launch("a", "for number in range(50_000): print(number)", stdio=(their_in, their_out))
+    os.close(their_in)
+    os.close(their_out)
+    looks = 0
+
+    def full_for_long() -> bool:
+        nonlocal looks
+        waiting = fcntl.ioctl(source, termios.FIONREAD, bytes(4))
+        looks = looks + 1 if int.from_bytes(waiting, "little") > 50_000 else 0
+        return looks > 20  # of 20 ms
+
+    until("the driver's pipe to be full for some time", full_for_long)
+    expected = "".join(f"{number}\n" for number in range(50_000)).encode()
+    came = bytearray()
+
+    def all_there() -> bool:
+        if select.select([source], [], [], 0)[0]:
+            came.extend(os.read(source, 65536))
+        return len(came) >= len(expected)
+
+    until("all that was written", all_there)
+    assert came == expected
+    rig.instances[0].stop(0)
     os.close(to)
     os.close(source)
 

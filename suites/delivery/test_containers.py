@@ -6,6 +6,7 @@ services' own.
 
 from __future__ import annotations
 
+import re
 import shlex
 import time
 from collections.abc import Iterator
@@ -160,6 +161,19 @@ def test_evidence_names_the_container(contained: Contained) -> None:
     assert starts[0].startswith("payment.0 starts (container ")
 
 
+def test_its_links_are_where_containers_see_them(contained: Contained) -> None:
+    """On Toxiproxy's own address: a published one may be this machine's alone."""
+    tells = contained.payment(command="""sh -c 'echo "$AMQP_URL $CHARGES_URL"; exit 7'""", restart="never")
+    result = contained.run(tells, CRASH)
+    assert result.folder
+    log = (contained.session.folder / result.folder / "payment.0.log").read_text("utf-8")
+    hosts = re.findall(r"(?:@|//)([0-9.]+):[0-9]+", log)
+    ground = contained.session._parts.rig([tells]).launcher.ground  # type: ignore[attr-defined]
+    assert len(hosts) == 2
+    assert ground.links.gateway not in hosts
+    assert all(host.rsplit(".", 1)[0] == ground.links.gateway.rsplit(".", 1)[0] for host in hosts)
+
+
 # what never gets ready
 
 
@@ -284,6 +298,7 @@ def test_an_image_that_is_not_to_be_had_is_told_within_seconds(docker_engine: En
     ended = told(tmp_path, "--backend", "docker", "--only", "payment[*")
     assert "the image localhost:1/shop/payment:1 is not to be had" in ended.err
     assert "flow payment, consumer.image" in ended.err
+    assert not list(tmp_path.glob(".chaosharness/runs/*/servers"))  # none was started for nothing
 
 
 def test_an_image_on_the_local_backend_is_told_before_anything_starts(tmp_path: Path) -> None:
