@@ -245,6 +245,7 @@ def test_what_ssh_complains_of_is_told(by_ssh: Behind, tmp_path: Path, name: str
     assert ran.code == 2, ran
     assert f"no Docker engine: ssh://buildbox{socket} (DOCKER_HOST): " in ran.err
     assert said in ran.err
+    assert ("sshd there must let this user forward" if name == "socket" else "without a question") in ran.err
 
 
 def test_no_ssh_at_all(by_ssh: Behind, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,8 +21,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from chaosharness.model.errors import MissingServer
-from chaosharness.servers.docker.endpoint import EXPECTED, BadEndpoint, Endpoint, find_endpoint
-from chaosharness.servers.docker.tunnel import OPEN_WITHIN_S, Tunnel
+from chaosharness.servers.docker.endpoint import DEFAULT_SOCKET, EXPECTED, BadEndpoint, Endpoint, find_endpoint
+from chaosharness.servers.docker.tunnel import OPEN_WITHIN_S, NoTunnel, Tunnel
 
 ANSWER_WITHIN_S = 3.0
 LARGEST_ANSWER = 65_536
@@ -31,6 +31,10 @@ OLDEST_API = (1, 24)
 HOST_OVERRIDE = "TESTCONTAINERS_HOST_OVERRIDE"
 """Environment, as in testcontainers: the host at which published ports are reached."""
 START_IT = "start Docker, or name an engine in DOCKER_HOST"
+LET_IN = "ssh must get there without a question: `ssh -o BatchMode=yes HOST true` shows whether it does"
+LET_FORWARD = (
+    f"sshd there must let this user forward to {DEFAULT_SOCKET}, or to what ssh://HOST/path/of/docker.sock names"
+)
 FIT_TLS = "DOCKER_TLS_VERIFY and DOCKER_CERT_PATH must fit the engine"
 
 
@@ -138,9 +142,9 @@ def _asked(endpoint: Endpoint) -> Engine:
     except TimeoutError:
         return _silent(endpoint, f"no answer within {ANSWER_WITHIN_S:g} s")
     except (OSError, http.client.HTTPException, UnicodeError) as error:
-        problem, remedy = _words(error)
-        said = tunnel.said() if tunnel else ""
-        return _silent(endpoint, f"{problem} (ssh says: {said})" if said else problem, remedy)
+        if tunnel and (said := tunnel.said()):
+            return _silent(endpoint, f"ssh says: {said}", LET_FORWARD)
+        return _silent(endpoint, *_words(error))
     finally:
         if tunnel:
             tunnel.close()
@@ -185,6 +189,8 @@ def _silent(endpoint: Endpoint, problem: str, remedy: str = START_IT) -> Engine:
 def _words(error: Exception) -> tuple[str, str]:
     """Problem and remedy."""
     match error:
+        case NoTunnel():
+            return str(error), LET_IN
         case ssl.SSLError():
             return f"TLS fails: {error.reason or error}", FIT_TLS
         case socket.gaierror() | UnicodeError():

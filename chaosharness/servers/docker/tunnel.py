@@ -35,11 +35,15 @@ OPTIONS = (
 )
 
 
+class NoTunnel(ConnectionError):
+    """It cannot be opened; the message has ssh's words."""
+
+
 class Tunnel:
     """Open when it is made."""
 
     def __init__(self, url: str) -> None:
-        """Raises ConnectionError with ssh's words."""
+        """Raises NoTunnel."""
         parts = urlsplit(url)
         self.folder = Path(tempfile.mkdtemp(prefix="chaosharness-ssh-"))
         self.url = f"unix://{self.folder / 'docker.sock'}"
@@ -61,7 +65,7 @@ class Tunnel:
         except FileNotFoundError:
             self._ours.close()
             shutil.rmtree(self.folder)
-            raise ConnectionError("there is no program ssh on PATH") from None
+            raise NoTunnel("there is no program ssh on PATH") from None
         try:
             self._await_echo()
         except BaseException:
@@ -90,21 +94,21 @@ class Tunnel:
             self._ours.sendall(b"\n")
             echo = self._ours.recv(1)
         except TimeoutError:
-            raise ConnectionError(f"ssh: no connection within {OPEN_WITHIN_S:g} s; {self.said()}") from None
+            raise NoTunnel(f"ssh: no connection within {OPEN_WITHIN_S:g} s; {self.said()}") from None
         except OSError:
             echo = b""
         if not echo:
             with suppress(subprocess.TimeoutExpired):
                 self._ssh.wait(END_WITHIN_S)
-            raise ConnectionError(f"ssh ended with exit code {self._ssh.returncode}: {self.said()}")
+            raise NoTunnel(f"ssh ended with exit code {self._ssh.returncode}: {self.said()}")
 
 
 def through(settings: Mapping[str, str]) -> tuple[Mapping[str, str], Tunnel | None]:
-    """An engine's variables (`Engine.settings`) as docker-py can use them; close the tunnel. Raises ConnectionError."""
+    """An engine's variables (`Engine.settings`) as docker-py can use them; close the tunnel. Raises NoTunnel."""
     if urlsplit(settings["DOCKER_HOST"]).scheme != "ssh":
         return settings, None
     tunnel = Tunnel(settings["DOCKER_HOST"])
     return {**settings, "DOCKER_HOST": tunnel.url}, tunnel
 
 
-__all__ = ["Tunnel", "through"]
+__all__ = ["NoTunnel", "Tunnel", "through"]
