@@ -243,7 +243,7 @@ class Scenario:
             self.producer.stop()
             self.notes += self.producer.complaints()
         instances = list(self.wiring.instances.values())
-        with ThreadPoolExecutor(max_workers=len(instances)) as pool:  # each may take all of its grace
+        with ThreadPoolExecutor(max_workers=len(instances) or 1) as pool:  # each may take all of its grace
             list(pool.map(lambda instance: instance.stop(self.consumer.stop_grace_s), instances))
         self.ledger.append(Kind.STOPPED, data={"instances": [instance.name for instance in instances]})
 
