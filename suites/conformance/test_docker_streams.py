@@ -172,7 +172,8 @@ def test_without_a_driver_input_is_empty(rig: DockerRig) -> None:
     assert log_of(instance) == ["''"]
 
 
-def test_a_driver_that_does_not_read_holds_nobody_up(rig: DockerRig) -> None:
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_driver_that_does_not_read_holds_nobody_up(rig: DockerRig, gone: bool) -> None:
     """The service blocks, as on a pipe; its end does not."""
     their_in, to = os.pipe()
     source, their_out = os.pipe()
@@ -181,11 +182,14 @@ def test_a_driver_that_does_not_read_holds_nobody_up(rig: DockerRig) -> None:
     )
     os.close(their_in)
     os.close(their_out)
+    if gone:
+        os.close(source)
     wait_line(instance, "up")
     assert instance.stop(0.2).ok
     until("threads to end", lambda: not [thread for thread in rig.threads() if "put of" in thread])
     os.close(to)
-    os.close(source)
+    if not gone:
+        os.close(source)
 
 
 def test_a_driver_that_reads_late_gets_all(rig: DockerRig) -> None:

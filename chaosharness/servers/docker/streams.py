@@ -12,6 +12,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from chaosharness.keeper.linelog import LineLog
@@ -89,11 +90,12 @@ class Streams:
         try:
             for stream, data in self._frames():
                 if self._stdio and stream == STDOUT:
-                    self._pass_on(self._stdio.sink, data)
+                    with suppress(BrokenPipeError):  # the driver is gone: the engine waits for us all the same
+                        self._pass_on(self._stdio.sink, data)
                 else:
                     self._log.feed(data)
         except OSError:
-            pass  # the container is gone, or the driver is
+            pass  # the container is gone
         self._log.flush()
         os.write(self._end, b".")  # nobody reads its input any more
 
