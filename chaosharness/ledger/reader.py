@@ -7,31 +7,17 @@ import os
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from chaosharness.ledger.writer import FORMAT, SUFFIX
+from chaosharness.ledger.writer import FORMAT, SUFFIX, Line
 from chaosharness.model.errors import HarnessBroke
 from chaosharness.model.event import Event, Kind
 from chaosharness.model.history import History
 
-
-class _Line(msgspec.Struct):
-    """The shape of an event's line."""
-
-    seq: int
-    at_ns: int
-    kind: Kind
-    keys: tuple[str, ...] = ()
-    link: str | None = None
-    conn: int | None = None
-    data: dict[str, Any] = {}
-
-
 READ_AT_ONCE = 1 << 20
 
-_decoder = msgspec.json.Decoder(_Line)
+_decoder = msgspec.json.Decoder(Line)
 
 
 class LedgerFile:

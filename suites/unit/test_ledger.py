@@ -7,36 +7,52 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
+from chaosharness.ledger import writer
 from chaosharness.ledger.reader import Follower, merge, read
 from chaosharness.ledger.writer import Ledger
 from chaosharness.model.errors import HarnessBroke
-from chaosharness.model.event import Kind
+from chaosharness.model.event import Kind, Sighting
 
 
 def test_what_is_appended_is_read_back(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path, "relay")
-    first = ledger.append(
-        Kind.DELIVER, ["kabcd-000001"], link="payment.0>broker.0", conn=3, data={"redelivered": False}
+    before_ns = time.monotonic_ns()
+    numbers = [
+        ledger.append(Kind.DELIVER, ["kabcd-000001"], link="payment.0>broker.0", conn=3, data={"redelivered": False}),
+        ledger.append(Kind.NOTE, data={"text": "a\nb"}),
+    ]
+    ledger.append_all(
+        [Sighting(Kind.SETTLE, ("kabcd-000001",), {"how": "ack"}), Sighting(Kind.UNBLOCKED)], link="l", conn=0
     )
-    second = ledger.append(Kind.NOTE, data={"text": "a\nb"})
     ledger.end()
     events, gaps = read(ledger.path)
-    assert events[:2] == [first, second]
-    assert [e.kind for e in events] == [Kind.DELIVER, Kind.NOTE, Kind.END]
+    assert numbers == [1, 2]
+    assert [(e.seq, e.origin, e.kind, e.keys, e.link, e.conn, e.data) for e in events] == [
+        (1, "relay", Kind.DELIVER, ("kabcd-000001",), "payment.0>broker.0", 3, {"redelivered": False}),
+        (2, "relay", Kind.NOTE, (), None, None, {"text": "a\nb"}),
+        (3, "relay", Kind.SETTLE, ("kabcd-000001",), "l", 0, {"how": "ack"}),
+        (4, "relay", Kind.UNBLOCKED, (), "l", 0, {}),
+        (5, "relay", Kind.END, (), None, None, {}),
+    ]
+    stamps = [before_ns, *(e.at_ns for e in events), time.monotonic_ns()]
+    assert stamps == sorted(stamps)
     assert gaps == []
 
 
 def test_files_are_merged_by_time(tmp_path: Path) -> None:
     one, two = Ledger(tmp_path, "relay"), Ledger(tmp_path, "harness")
-    written = [ledger.append(Kind.NOTE, data={"text": str(n)}) for n, ledger in enumerate([one, two, two, one, two])]
+    for n, ledger in enumerate([one, two, two, one, two]):
+        ledger.append(Kind.NOTE, data={"text": str(n)})
     one.end()
     two.end()
     history = merge(tmp_path)
-    assert [e for e in history if e.kind is Kind.NOTE] == written
+    assert [e.data["text"] for e in history if e.kind is Kind.NOTE] == list("01234")
     assert history.gaps == ()
 
 
@@ -113,7 +129,7 @@ def test_no_returned_append_is_lost_by_sigkill(tmp_path: Path) -> None:
         "from chaosharness.ledger.writer import Ledger; from chaosharness.model.event import Kind\n"
         "ledger = Ledger(Path(sys.argv[1]), 'relay')\n"
         "while True:\n"
-        "    print(ledger.append(Kind.NOTE, data={'text': 'x' * 200}).seq, flush=True)\n"
+        "    print(ledger.append(Kind.NOTE, data={'text': 'x' * 200}), flush=True)\n"
     )
     with subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True) as writer:
         assert writer.stdout
@@ -125,3 +141,46 @@ def test_no_returned_append_is_lost_by_sigkill(tmp_path: Path) -> None:
     events, _ = read(tmp_path / "relay.ledger.jsonl")
     assert [e.seq for e in events] == list(range(1, len(events) + 1))
     assert len(events) >= returned
+
+
+def test_the_order_in_the_file_is_that_of_the_stamps_whoever_writes(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path, "relay")
+    start = threading.Barrier(4)
+
+    def write(name: str) -> None:
+        start.wait(10)
+        for n in range(500):
+            ledger.append(Kind.NOTE, data={"text": f"{name}{n}"})
+            ledger.append_all([Sighting(Kind.NOTE), Sighting(Kind.NOTE)], link=name, conn=n)
+
+    threads = [threading.Thread(target=write, args=[name]) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    ledger.end()
+    events, gaps = read(ledger.path)
+    assert gaps == []
+    assert len(events) == 4 * 500 * 3 + 1
+    assert [e.at_ns for e in events] == sorted(e.at_ns for e in events)
+
+
+def test_a_short_write_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "_write", lambda fd, data: os.write(fd, data[:7]))
+    ledger = Ledger(tmp_path, "relay")
+    ledger.append(Kind.NOTE, data={"text": "long enough"})
+    ledger.append_all([Sighting(Kind.NOTE), Sighting(Kind.NOTE)], link="l", conn=1)
+    ledger.end()
+    events, gaps = read(ledger.path)
+    assert [e.seq for e in events] == [1, 2, 3, 4]
+    assert gaps == []
+
+
+def test_a_refused_write_is_said_and_the_lock_is_free_again(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path, "relay")
+    ledger.abandon()
+    for _ in range(2):
+        with pytest.raises(HarnessBroke, match="cannot append"):
+            ledger.append(Kind.NOTE)
+    with pytest.raises(HarnessBroke, match="cannot append"):
+        ledger.append_all([Sighting(Kind.NOTE)], link="l", conn=1)
