@@ -135,6 +135,10 @@ class KeeperClient:
         """Sends it and looks (`Instance.signal`)."""
         return self._evidence("signal", name=name, signal=signal.value, scope=scope.value)
 
+    def kill_owner(self, name: str, local: Address) -> Evidence:
+        """SIGKILL of the child that has the connection from `local` open (`Instance.kill_owner`)."""
+        return self._evidence("kill_owner", name=name, local=str(local))
+
     def stop(self, name: str, grace_s: float) -> Evidence:
         """SIGTERM, `grace_s` seconds, SIGKILL to the tree; facts: pids, codes, forced, took_ms."""
         return self._evidence("stop", CALL_S + grace_s, name=name, grace_s=grace_s)
@@ -150,6 +154,10 @@ class KeeperClient:
     def pids(self, name: str) -> tuple[int, ...]:
         """Its living processes."""
         return tuple(self._call("pids", name=name))
+
+    def descendants(self, name: str) -> tuple[int, ...]:
+        """Its living processes but the commands themselves."""
+        return tuple(self._call("descendants", name=name))
 
     def remotes(self, name: str) -> tuple[Address, ...]:
         """Where the TCP connections that its processes opened lead now. Raises HarnessBroke if that cannot be seen."""

@@ -21,6 +21,7 @@ from chaosharness.keeper import signals, tree
 from chaosharness.keeper.incarnation import Family
 from chaosharness.keeper.instance import OwnedInstance
 from chaosharness.keeper.loop import Loop, Steps
+from chaosharness.model.address import Address
 from chaosharness.model.errors import BadInput, ChaosError, HarnessBroke
 from chaosharness.model.event import Kind
 from chaosharness.ports.launch import Evidence, Scope, Signal
@@ -166,6 +167,9 @@ class Keeper:
     def call_signal(self, name: str, signal: str, scope: str) -> Steps[Evidence]:
         return signals.send(self._instance(name), Signal(signal), Scope(scope))
 
+    def call_kill_owner(self, name: str, local: str) -> Steps[Evidence]:
+        return signals.kill_owner(self._instance(name), Address.parse(local))
+
     def call_stop(self, name: str, grace_s: float) -> Steps[Evidence]:
         return signals.stop(self._instance(name), grace_s)
 
@@ -177,6 +181,10 @@ class Keeper:
 
     def call_pids(self, name: str) -> list[int]:
         return sorted(process.pid for process in self._instance(name).processes(tree.scan()))
+
+    def call_descendants(self, name: str) -> list[int]:
+        instance = self._instance(name)
+        return sorted(p.pid for p in instance.processes(tree.scan()) if p.pid not in instance.mains)
 
     def call_status(self) -> list[dict[str, Any]]:
         table = tree.scan()

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import signal as number
 import time
+from collections.abc import Sequence
 from typing import Any
 
-from chaosharness.keeper import tree
+from chaosharness.keeper import sockets, tree
 from chaosharness.keeper.instance import OwnedInstance
 from chaosharness.keeper.loop import Steps
+from chaosharness.model.address import Address
 from chaosharness.ports.launch import Evidence, Scope, Signal
 
 KILL_S = 10.0
@@ -83,6 +85,43 @@ def kill(instance: OwnedInstance, scope: Scope) -> Steps[Evidence]:
     if not done:
         return _evidence(False, f"SIGKILL to {_amount(struck)}; still there: {left}", began, struck, left=left)
     return _evidence(True, f"SIGKILL to {_amount(struck)}; all gone", began, struck)
+
+
+def kill_owner(instance: OwnedInstance, local: Address) -> Steps[Evidence]:
+    """SIGKILL of the one descendant of the command that has the connection with this local address open.
+
+    Nothing is sent where none has it, several share it, or the command itself has it. Facts: `owners`, `parent`.
+    """
+    began = time.monotonic()
+    yield from instance.settled()
+    processes = {process.pid: process for process in instance.processes(tree.scan())}
+    owners = sockets.owners(processes, local)
+    parent = any(pid in instance.mains for pid in owners)
+    facts = {"owners": list(owners), "parent": parent, "local": str(local)}
+    if len(owners) != 1 or parent:
+        return Evidence(False, words_of_owners(instance.name, local, owners, parent), {"pids": [], **facts})
+    [pid] = owners
+    instance.signalled(Signal.KILL, Scope.CHILD, {pid})
+    tree.send(processes[pid], number.SIGKILL)
+    while not (gone := _is_gone(processes[pid])) and time.monotonic() - began < KILL_S:
+        yield LOOK_S
+    left = sorted(process.pid for process in instance.processes(tree.scan()))
+    what = f"SIGKILL to process {pid}, which has the connection from {local}; {'gone' if gone else 'still there'}"
+    return _evidence(gone, f"{what}, {_amount(set(left))} left", began, {pid}, left=left, **facts)
+
+
+def words_of_owners(name: str, local: Address, owners: Sequence[int], parent: bool) -> str:
+    """Why no child is killed."""
+    if not owners:
+        return f"no process of {name} has the connection from {local}"
+    if parent and len(owners) == 1:
+        return f"the connection from {local} is of the first process of {name} itself ({owners[0]}), not of a child"
+    return f"the connection from {local} is shared by processes {', '.join(map(str, owners))} of {name}"
+
+
+def _is_gone(process: tree.Process) -> bool:
+    now = tree.look(process.pid)
+    return now is None or now.gone or now.start != process.start
 
 
 def term(instance: OwnedInstance, scope: Scope) -> Steps[Evidence]:

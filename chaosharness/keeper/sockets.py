@@ -1,6 +1,7 @@
-"""Where the TCP connections of some processes lead, as /proc shows them.
+"""Where the TCP connections of some processes lead, and which of them has one, as /proc shows them.
 
-Goes in: process ids. Comes out: remote addresses of the connections that they opened themselves. Linux only.
+Goes in: process ids. Comes out: remote addresses of the connections that they opened themselves; the owners of the one
+with a given local address. Linux only.
 To try it: `suites/conformance/test_keeper_sockets.py`.
 """
 
@@ -55,6 +56,28 @@ def _rows(pid: int) -> Iterable[list[str]]:
                 yield from (line.split() for line in table.readlines()[1:])
         except (FileNotFoundError, ProcessLookupError, OSError):
             continue  # gone, or no IPv6 here
+
+
+def format_address(address: Address, mapped: bool = False) -> str:
+    """The inverse of `parse_address`, for an IPv4 address; `mapped`: as the table of version 6 has it."""
+    raw = socket.inet_pton(socket.AF_INET, address.host)
+    if mapped:
+        raw = b"\0" * 10 + b"\xff\xff" + raw
+    if sys.byteorder == "little":
+        raw = b"".join(raw[i : i + 4][::-1] for i in range(0, len(raw), 4))
+    return f"{raw.hex().upper()}:{address.port:04X}"
+
+
+def owners(pids: Iterable[int], local: Address) -> tuple[int, ...]:
+    """Which of these processes have the established connection open whose own end is `local`: several where a
+    descriptor was inherited. Raises PermissionError."""
+    found = []
+    for pid in pids:
+        if mine := inodes(pid):
+            rows = (row for row in _rows(pid) if row[3] == _ESTABLISHED and row[9] in mine)
+            if any(parse_address(row[1]) == local for row in rows):
+                found.append(pid)
+    return tuple(sorted(found))
 
 
 def remotes(pids: Iterable[int]) -> tuple[Address, ...]:

@@ -132,6 +132,19 @@ class Instance(Protocol):
         """
         ...
 
+    def kill_owner(self, local: Address) -> Evidence:
+        """SIGKILL of the one child that has the established TCP connection with this local address open.
+
+        Nothing is sent, and `ok` is false, where no process has it, several do, or the first of the tree does: facts
+        `owners` (process ids) and `parent` (the first is among them) tell. The others live on, and no restart follows
+        but what the system under test does by itself; `left`: the processes alive afterwards.
+        """
+        ...
+
+    def survivors(self) -> int:
+        """How many processes would live on if the first of its tree were killed: a container's end with its first."""
+        ...
+
     def restart(self, keep_data: bool = True) -> Evidence:
         """Starts the next incarnation of one that is down; the same name and addresses."""
         ...

@@ -77,6 +77,14 @@ class LocalInstance:
         """Sends it and looks; after KILL or TERM of the tree or the parent it stays down until `restart`."""
         return self._keeper.signal(self.name, signal, scope)
 
+    def kill_owner(self, local: Address) -> Evidence:
+        """SIGKILL of the child that has the connection from `local` open."""
+        return self._keeper.kill_owner(self.name, local)
+
+    def survivors(self) -> int:
+        """How many processes would outlive its first one."""
+        return len(self._keeper.descendants(self.name))
+
     def restart(self, keep_data: bool = True) -> Evidence:
         """The next incarnation of one that is down; ok=False if it is up.
 
