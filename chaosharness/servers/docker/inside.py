@@ -23,8 +23,8 @@ from chaosharness.model.wait import wait_for
 from chaosharness.servers.docker.ground import Network
 
 TABLES = "cat /proc/net/tcp; cat /proc/net/tcp6 2>/dev/null; true"
-CHILDREN = """
-struck=
+FIND_CHILDREN = """
+children=
 for p in /proc/[0-9]*; do
   n=${p#/proc/}
   s=$(cat $p/stat 2>/dev/null) || continue
@@ -32,12 +32,31 @@ for p in /proc/[0-9]*; do
   case $n in 1|$$) continue;; esac
   case $1 in Z|X) continue;; esac
   case $2 in 0|$$) continue;; esac
-  struck="$struck $n"
+  children="$children $n"
 done
+"""
+"""The processes of a container but its first, and but those that came from outside: their parent is 0."""
+STRIKE = """
 echo struck $struck
 [ -z "$struck" ] || kill -SIGNAL $struck 2>/dev/null
 """
-"""Strikes the processes of a container but its first, and but those that came from outside: their parent is 0."""
+CHILDREN = f"{FIND_CHILDREN}struck=$children{STRIKE}"
+FIND_OWNERS = """
+inode=
+for t in /proc/net/tcp /proc/net/tcp6; do
+  [ -r $t ] || continue
+  while read -r n local remote state q tr rt uid to i rest; do
+    case $state:$local in 01:PLAIN|01:MAPPED) inode=$i;; esac
+  done < $t
+done
+owners=
+[ -z "$inode" ] || for p in /proc/[0-9]*; do
+  case $(ls -l $p/fd 2>/dev/null) in *"socket:[$inode]"*) owners="$owners ${p#/proc/}";; esac
+done
+echo owners $owners
+echo inode $inode
+"""
+"""Who has the established connection open whose own end is at the address, as the tables of both versions write it."""
 LOOK = """
 i=0
 while
@@ -64,6 +83,8 @@ class Struck:
     pids: tuple[int, ...]
     left: tuple[int, ...]
     """Those on which the signal had no effect."""
+    living: tuple[int, ...] = ()
+    """All that live afterwards, where it was looked for."""
 
 
 class Look:
@@ -99,14 +120,31 @@ class Look:
         """Sends it to all but the first process, and looks. Raises HarnessBroke."""
         return self._struck(container, CHILDREN, signal)
 
+    def owners(self, container: Any, local: Address) -> tuple[int, ...]:
+        """Which processes have the established connection open whose own end is `local`. Raises HarnessBroke."""
+        plain, mapped = sockets.format_address(local), sockets.format_address(local, mapped=True)
+        said = self._said(container, FIND_OWNERS.replace("PLAIN", plain).replace("MAPPED", mapped))
+        if said.get("inode") and not said["owners"]:
+            raise HarnessBroke(f"cannot see which process of container {container.short_id} has the connection {local}")
+        return said.get("owners", ())
+
+    def kill(self, container: Any, pid: int) -> Struck:
+        """SIGKILL to one process, not the first, and a look at what is left. Raises HarnessBroke."""
+        return self._struck(container, f"struck={pid}{STRIKE}", "KILL", f"{FIND_CHILDREN}echo living 1 $children")
+
     def look_at_first(self, container: Any, signal: str) -> Struck:
         """What a signal to the first process has come to: from inside none can be sent to it. Raises HarnessBroke."""
         return self._struck(container, "struck=1; echo struck $struck", signal)
 
-    def _struck(self, container: Any, script: str, signal: str) -> Struck:
-        text = self._run(container, script.replace("SIGNAL", signal) + LOOK.replace("WANTED", WANTED[signal]))
-        said = {word: tuple(map(int, pids)) for word, *pids in map(str.split, filter(None, text.splitlines()))}
-        return Struck(said.get("struck", ()), said.get("left", ()))
+    def _struck(self, container: Any, script: str, signal: str, then: str = "") -> Struck:
+        script = script.replace("SIGNAL", signal) + LOOK.replace("WANTED", WANTED[signal]) + then
+        said = self._said(container, script)
+        return Struck(said.get("struck", ()), said.get("left", ()), said.get("living", ()))
+
+    def _said(self, container: Any, script: str) -> dict[str, tuple[int, ...]]:
+        """Lines of a word and numbers, by their word."""
+        lines = map(str.split, filter(None, self._run(container, script).splitlines()))
+        return {word: tuple(map(int, numbers)) for word, *numbers in lines}
 
     def _run(self, container: Any, script: str) -> str:
         """What a shell says that shares the container's network and processes; if these end, what it said until then.
@@ -123,6 +161,7 @@ class Look:
             network=namespaces,
             pid_mode=namespaces,
             user="0",
+            cap_add=["SYS_PTRACE"],  # to see what a process of another user has open
             log_config={"Type": "json-file"},  # the engine's default may be one that cannot be read back
         )
         try:

@@ -23,6 +23,7 @@ import requests
 
 from chaosharness.keeper.instance import QUICK_S, pause_s
 from chaosharness.keeper.linelog import LineLog
+from chaosharness.keeper.signals import words_of_owners
 from chaosharness.model.address import Address
 from chaosharness.model.errors import HarnessBroke
 from chaosharness.model.event import Kind
@@ -133,6 +134,29 @@ class DockerInstance:
                     return self._stop_or_go_first(signal, began)
                 case _:
                     return self._stop_or_go(signal is Signal.FREEZE, began)
+
+    def kill_owner(self, local: Address) -> Evidence:
+        """SIGKILL of the child that has the connection from `local` open; facts as of a process of the keeper's."""
+        began = time.monotonic()
+        with self._turn, self._asking():
+            self._check()
+            if not self._up:
+                return Evidence(False, f"{self.name} was not running: nothing to kill", {"pids": []})
+            owners = self._look.owners(self.container, local)
+            facts = {"owners": list(owners), "parent": 1 in owners, "local": str(local)}
+            if len(owners) != 1 or facts["parent"]:
+                what = words_of_owners(f"{self.name}, {self._words}", local, owners, 1 in owners)
+                return Evidence(False, what, {**self._facts(began), "pids": [], **facts})
+            self._signalled(Signal.KILL, Scope.CHILD, owners)
+            struck = self._look.kill(self.container, owners[0])
+        state = "still there" if struck.left else "gone"
+        what = f"SIGKILL to process {owners[0]} in {self._words}, which has the connection from {local}; {state}"
+        facts |= {**self._facts(began), "pids": list(owners), "left": list(struck.living)}
+        return Evidence(not struck.left, f"{what}, {len(struck.living)} left", facts)
+
+    def survivors(self) -> int:
+        """None: the kernel ends the others with the first."""
+        return 0
 
     def restart(self, keep_data: bool = True) -> Evidence:
         """The next incarnation of one that is down; ok=False if it is up. Without its data: of a new container."""
@@ -353,7 +377,7 @@ class DockerInstance:
     def _data(self, **data: Any) -> dict[str, Any]:
         return {"instance": self.name, "container": self.container.short_id, **data}
 
-    def _signalled(self, signal: Signal, scope: Scope) -> None:
-        """Into the ledger, before it is sent."""
-        pids = [] if scope is Scope.CHILD else [self._pid]
+    def _signalled(self, signal: Signal, scope: Scope, inside: Sequence[int] = ()) -> None:
+        """Into the ledger, before it is sent; `inside`: the children's ids in the container, where they are known."""
+        pids = list(inside) if scope is Scope.CHILD else [self._pid]
         self._record(Kind.SIGNALLED, self._data(signal=signal.value, scope=scope.value, pids=pids))
