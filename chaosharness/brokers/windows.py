@@ -6,7 +6,8 @@ pieces. To try it: `queue_aims(flow, redelivers=True)`; `suites/unit/test_broker
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from chaosharness.model.address import BROKER
 from chaosharness.model.aim import HARNESS_CONSUMES, Aim
@@ -17,17 +18,36 @@ from chaosharness.model.window import Actor
 
 HARNESS_PRODUCES = "the harness is the producer: this would test the harness"
 NO_UPSTREAM_PROMISE = "at_most_once says nothing of an upstream that sends twice"
+NOTHING_TO_LOSE = "nothing that the producer sends is kept from the broker: a lost confirm is store-confirm's"
+ACK_ARRIVES = "partition-in"
+"""At a held acknowledgement: what the consumer sends still arrives, so that nothing is handed over again."""
+
+LINK = ("partition", "partition-in", "partition-out")
+SLOW_LINK = ("latency", "bandwidth", "slice")
+BROKEN_LINK = ("reset", "refuse")
+REPLICA = ("crash", "crash-child", "crash-parent", "term", "freeze")
 
 
 def queue_aims(flow: Flow, redelivers: bool) -> Sequence[Aim]:
     """All of them. `redelivers`: the broker itself hands an unsettled delivery over again (`Broker.redelivers`)."""
+    held_ack = (*REPLICA, *LINK, "broker-kill", "broker-restart")
     return (
         *producer_aims(flow),
         republish_aim(flow),
-        consumer_aim(flow, "stored", Point.DELIVER, "broker-kill", redelivers=redelivers, unsettled=True),
+        consumer_aim(
+            flow, "stored", Point.DELIVER, "broker-kill", "broker-restart", redelivers=redelivers, unsettled=True
+        ),
+        consumer_aim(flow, "stored", Point.DELIVER, "broker-freeze", unsettled=True),
         # Lost before the consumer has it: the effect is still to come, and no redelivery of an effect is due.
-        consumer_aim(flow, "store-deliver", Point.DELIVER, "cut"),
-        consumer_aim(flow, "effect-ack", Point.SETTLE, "crash", "partition", redelivers=redelivers, after_effects=True),
+        consumer_aim(flow, "store-deliver", Point.DELIVER, "cut", *LINK, *SLOW_LINK, *BROKEN_LINK),
+        consumer_aim(
+            flow,
+            "effect-ack",
+            Point.SETTLE,
+            *held_ack,
+            again=[fault for fault in held_ack if fault != ACK_ARRIVES] if redelivers else (),
+            after_effects=True,
+        ),
         consumer_aim(flow, "ack-settle", Point.SETTLE, "ack-lost", redelivers=redelivers),
     )
 
@@ -35,10 +55,15 @@ def queue_aims(flow: Flow, redelivers: bool) -> Sequence[Aim]:
 def producer_aims(flow: Flow) -> Sequence[Aim]:
     """The publish, and its confirm."""
     declined = {} if flow.producer else {"*": HARNESS_PRODUCES}
+    lost = ("publish-lost", "partition", "partition-out", "broker-kill", "broker-restart")
     return (
-        Aim("publish-store", Point.PUBLISH, Actor.PRODUCER, BROKER, ("publish-lost",), declined=declined),
-        Aim("store-confirm", Point.CONFIRM, Actor.PRODUCER, BROKER, ("confirm-lost",), declined=declined),
+        _producer_aim("publish-store", Point.PUBLISH, lost, {**declined, "partition-in": NOTHING_TO_LOSE}),
+        _producer_aim("store-confirm", Point.CONFIRM, ("confirm-lost", "partition", "partition-in"), declined),
     )
+
+
+def _producer_aim(window: str, point: Point, offers: tuple[str, ...], declined: Mapping[str, str]) -> Aim:
+    return Aim(window, point, Actor.PRODUCER, BROKER, offers, declined=declined)
 
 
 def republish_aim(flow: Flow) -> Aim:
@@ -47,8 +72,19 @@ def republish_aim(flow: Flow) -> Aim:
     return Aim("store-confirm", Point.DELIVER, Actor.CONSUMER, BROKER, ("republish",), declined=declined)
 
 
-def consumer_aim(flow: Flow, window: str, point: Point, *offers: str, redelivers: bool = False, **more: bool) -> Aim:
-    """A window of the flow's consumer; declined where the harness is it. `more`: fields of `Aim`."""
-    again = frozenset(offers if redelivers else ())
+def consumer_aim(
+    flow: Flow,
+    window: str,
+    point: Point,
+    *offers: str,
+    redelivers: bool = False,
+    again: Sequence[str] | None = None,
+    **more: Any,
+) -> Aim:
+    """A window of the flow's consumer; declined where the harness is it. `more`: fields of `Aim`.
+
+    `again`: the faults after which an unsettled delivery is handed over again; by default all, if `redelivers`.
+    """
+    promised = again if again is not None else offers if redelivers else ()
     declined = {} if flow.consumer else {"*": HARNESS_CONSUMES}
-    return Aim(window, point, Actor.CONSUMER, BROKER, offers, again, declined=declined, **more)
+    return Aim(window, point, Actor.CONSUMER, BROKER, offers, frozenset(promised), declined=declined, **more)

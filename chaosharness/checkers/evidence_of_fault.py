@@ -36,7 +36,7 @@ def lacks(case: Case, fault: str) -> str | None:
 
 def _crash(case: Case, injected: Seen) -> str | None:
     """Signal, then no process left, then the held connection at its end of file, never forwarded."""
-    signal = case.hit.signalled
+    signal = case.hit.signalled.get("crash")
     if signal is None or signal.text("signal") != "kill":
         return f"no SIGKILL of {case.hit.instance} after the message was held"
     exits = after(case.facts.of(Kind.EXITED), signal.at)
@@ -49,7 +49,7 @@ def _crash(case: Case, injected: Seen) -> str | None:
 
 def _broker_kill(case: Case, injected: Seen) -> str | None:
     """Signal, the process gone, the broker's end of the held connection closed, and the next incarnation started."""
-    signal = case.hit.signalled
+    signal = case.hit.signalled.get("broker-kill")
     if signal is None or signal.text("signal") != "kill":
         return "no SIGKILL of the broker after the message was held"
     name = signal.text("instance")

@@ -7,7 +7,7 @@ signal did, the harness writes `fault_injected` when it has seen that.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from chaosharness.checkers.facts import Facts, Seen, Wire, after, first, last
@@ -15,14 +15,16 @@ from chaosharness.model.address import LinkId
 from chaosharness.model.event import Kind
 from chaosharness.model.history import Aimed
 
-KILLS_REPLICA = frozenset({"crash", "crash-child", "crash-parent", "term", "freeze"})
+KILLS_REPLICA = frozenset({"crash", "crash-child", "crash-parent", "term", "freeze", "leave", "killer"})
 """Faults that strike by a signal to the replica that holds the message."""
 KILLS_BROKER = frozenset({"broker-kill", "broker-restart", "broker-freeze"})
 """Faults that strike by a signal to an instance that is not the flow's own."""
 CUTS = frozenset({"publish-lost", "confirm-lost", "ack-lost", "response-lost", "cut"})
 """Faults that the gate carries out by itself."""
 LINK_FAULTS = frozenset({"partition", "partition-in", "partition-out"})
-"""Faults of the held replica's link to the broker."""
+"""Faults of the held replica's link to the broker that let nothing through."""
+STORE_FAULTS = frozenset({"wipe", "restart", "unreachable", "expire"})
+"""Faults of the store."""
 OWN_ACT = CUTS | LINK_FAULTS | {"republish"}
 """Faults whose first act is known, and is no signal."""
 
@@ -39,8 +41,8 @@ class Hit:
     """`gate_skipped` of the aimed gate."""
     link: LinkId | None
     """Where the message was held."""
-    signalled: Seen | None
-    """The signal by which the fault struck, where it strikes by one."""
+    signalled: Mapping[str, Seen]
+    """Fault → the signal by which it struck, of those that strike by one."""
     struck: int | None
     """The place in the history at which the fault struck."""
     injected: Sequence[Seen]
@@ -72,7 +74,7 @@ def find_hit(facts: Facts, aimed: Aimed) -> Hit:
     released = first(after(own(Kind.GATE_RELEASED), gate.at)) if gate else None
     link = parse_link(gate.event.link) if gate else None
     injected = facts.of(Kind.FAULT_INJECTED)
-    signalled = first(_signals(facts, gate, link, aimed)) if gate else None
+    signalled = _signals(facts, gate, link, aimed) if gate else {}
     return Hit(
         gate=gate,
         released=released,
@@ -93,26 +95,35 @@ def parse_link(text: str | None) -> LinkId | None:
         return None
 
 
-def _signals(facts: Facts, gate: Seen, link: LinkId | None, aimed: Aimed) -> list[Seen]:
-    """Signals after the gate, to whom the fault is aimed at; of a fault that is not known here, to anybody."""
+def _signals(facts: Facts, gate: Seen, link: LinkId | None, aimed: Aimed) -> dict[str, Seen]:
+    """The first signal of each fault after the gate, to whom the fault is aimed at."""
     replica = f"{link.service}.{link.replica}" if link else None
     sent = after(facts.of(Kind.SIGNALLED), gate.at)
-    if KILLS_REPLICA & set(aimed.faults):
-        return [seen for seen in sent if seen.text("instance") == replica]
-    if KILLS_BROKER & set(aimed.faults):
-        flow = {replica, *aimed.stopped_by}
-        return [seen for seen in sent if seen.text("instance") not in flow]
-    return [] if OWN_ACT & set(aimed.faults) else sent
+    flow = {replica, *aimed.stopped_by}
+    found: dict[str, Seen] = {}
+    for fault in aimed.faults:
+        if fault in KILLS_REPLICA:
+            to = [seen for seen in sent if seen.text("instance") == replica]
+        elif fault in KILLS_BROKER:
+            to = [seen for seen in sent if seen.text("instance") not in flow]
+        else:
+            continue
+        if to:
+            found[fault] = to[0]
+    return found
 
 
-def _struck(facts: Facts, gate: Seen, released: Seen | None, signalled: Seen | None, aimed: Aimed) -> int | None:
-    """The fault's first act: the cut, the signal, the second publish, the discard on a dead link, the injection."""
+def _struck(facts: Facts, gate: Seen, released: Seen | None, signalled: Mapping[str, Seen], aimed: Aimed) -> int | None:
+    """The first fault's first act: the cut, the signal, the second publish, the discard on a dead link, the injection.
+
+    Of a fault that is not known here, and strikes by no signal that is: the moment the harness began to inject it.
+    """
     if gate.event.kind is Kind.GATE_CUT:
         return gate.at
     acts = after(facts.of(Kind.FAULT_INJECTED), gate.at)[:1]
-    if signalled:
-        acts.append(signalled)
-    elif not (KILLS_REPLICA | KILLS_BROKER | OWN_ACT) & set(aimed.faults):
+    acts += signalled.values()
+    if not (KILLS_REPLICA | KILLS_BROKER | OWN_ACT) & set(aimed.faults):
+        acts += after(facts.of(Kind.SIGNALLED), gate.at)
         acts += [seen for seen in facts.of(Kind.STEP) if seen.text("fault") in aimed.faults]
     if "republish" in aimed.faults:
         acts += [seen for seen in facts.about(aimed.key, Kind.INVOKE) if seen.text("by") == "republish"]

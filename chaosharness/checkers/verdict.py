@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from chaosharness.checkers import bounds, duplicated, held, lost, untrue
+from chaosharness.checkers import bounds, duplicated, held, lost, order, untrue
 from chaosharness.checkers.advice import advise
+from chaosharness.checkers.binomial import upper_bound
 from chaosharness.checkers.facts import after, first, gather
 from chaosharness.checkers.hit import find_hit
 from chaosharness.checkers.preconditions import PRECONDITIONS, TO_VIOLATE
@@ -35,6 +36,8 @@ CHECKERS: dict[FindingKind, Callable[[Case], Iterator[Finding]]] = {
     FindingKind.DUPLICATED: duplicated.find,
     FindingKind.UNEXPECTED: untrue.find_unexpected,
     FindingKind.PHANTOM: untrue.find_phantom,
+    FindingKind.REORDERED: order.find_reordered,
+    FindingKind.REGRESSED: order.find_regressed,
     FindingKind.KEY_REUSED: untrue.find_key_reused,
     FindingKind.PRODUCER_GAVE_UP: untrue.find_gave_up,
     FindingKind.LATE: bounds.find_late,
@@ -79,10 +82,18 @@ def judge(history: History, promise: Promise, aimed: Aimed) -> Judgement:
         return replace(judgement, verdict=Verdict.VIOLATED, notes=judgement.notes + unshown)
     if breaking or missing:
         return replace(judgement, verdict=Verdict.UNPROVEN, missing=missing)
-    if promise.semantic is Semantic.AT_MOST_ONCE and not aimed.can_duplicate:
-        measured = f"loss measured: {len(case.sets.lost)} of {len(case.sets.owed)}"
-        return replace(judgement, notes=(measured, *judgement.notes))
-    return judgement
+    return replace(judgement, notes=(*_loss(case), *judgement.notes))
+
+
+def _loss(case: Case) -> Iterator[str]:
+    """The loss that at_most_once allows: a rate only where nobody chose whom the faults hit; else counted."""
+    if case.promise.semantic is not Semantic.AT_MOST_ONCE:
+        return
+    k, n = len(case.sets.lost), len(case.sets.owed)
+    if case.aimed.random:
+        yield f"loss at most {100 * upper_bound(k, n):.2g} % (95 %, exact binomial, {k} of {n})"
+    elif not case.aimed.can_duplicate:
+        yield f"loss measured: {k} of {n}"
 
 
 def _not_applicable(case: Case) -> str | None:
@@ -92,6 +103,9 @@ def _not_applicable(case: Case) -> str | None:
     """
     if "republish" in case.aimed.faults and case.promise.semantic is Semantic.AT_MOST_ONCE:
         return UPSTREAM
+    declined = first(case.facts.of(Kind.FAULT_DECLINED))
+    if declined:
+        return str(declined.get("why"))
     skipped = case.hit.skipped
     if skipped is None or case.hit.gate is not None:
         return None
@@ -148,6 +162,8 @@ def _notes(case: Case) -> Iterator[str]:
         yield "no redelivery is due: the aimed delivery was settled when the fault struck"
     if "broker-kill" in case.aimed.faults:
         yield "process crash only: what the operating system still had to write survives it; a host's loss is not shown"
+    if case.sets.dead:
+        yield "the poison message was dead-lettered, as it should be"
     done = case.sets.abandoned - case.sets.short
     if done:
         yield f"with their effect, but still in the broker, where nobody claims them: {len(done)}"
@@ -174,6 +190,8 @@ def _counts(case: Case) -> dict[str, int]:
         "held": len(sets.held),
         "unexpected": len(sets.unexpected),
         "phantom": len(sets.phantom),
+        "reordered": len(sets.order.reordered),
+        "regressed": len(sets.order.regressed),
         "recovered": len(sets.recovered),
         "late": len(sets.late),
     }

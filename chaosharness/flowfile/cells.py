@@ -64,9 +64,7 @@ def check_offered(
         if any(glob_match(glob, offered) for offered in ids):
             continue
         wanted = _known(glob, _faults(plugins))
-        if "+" in glob:
-            problems.later(path, f"two faults in one scenario: {found(glob)}")
-        elif not any(window in windows for window, _ in wanted):
+        if not any(window in windows for window, _ in wanted):
             has = ", ".join(window for window in WINDOWS if window in windows) or "none"
             problems.later(path, f"the window of {found(glob)} (this flow has: {has})")
         elif not any(fault in installed for _, fault in wanted):

@@ -12,10 +12,12 @@ from pathlib import Path
 
 from chaosharness.flowfile.cells import read_scenarios, read_waivers
 from chaosharness.flowfile.effect import NAME, read_effects
+from chaosharness.flowfile.order import read_order
 from chaosharness.flowfile.plugins import Plugins
 from chaosharness.flowfile.service import read_producer, read_service
 from chaosharness.flowfile.source import read_source
-from chaosharness.flowfile.table import Table, found
+from chaosharness.flowfile.stores import read_stores
+from chaosharness.flowfile.table import Table
 from chaosharness.flowfile.workload import read_workload
 from chaosharness.model.flow import Effect, Flow, Producer, Service, Source
 from chaosharness.model.names import did_you_mean
@@ -23,7 +25,6 @@ from chaosharness.model.semantic import Promise, Semantic, Waiver
 
 PRODUCER = "-producer"
 """What is added to a flow's name for the name of its own producer."""
-STORES = ("redis", "postgres")
 DEFAULT = Promise(semantic=None)
 
 
@@ -51,11 +52,12 @@ def read_flow(name: str, table: Table, around: Surroundings) -> Flow | None:
     consumer = _consumer(name, table, around)
     effects = read_effects(table, around.plugins)
     _check_effects(table)
-    _stores(table.table("stores"))
+    stores = read_stores(table.table("stores"), around.plugins)
     producer = _producer(name, table, around)
-    workload = read_workload(table.table("workload"))
+    workload = read_workload(table.table("workload"), effects)
     waivers = read_waivers(table.table("waive"), around.plugins)
-    promise = _promise(table, semantic, because, source, effects, waivers)
+    ordered_by = read_order(table, workload)
+    promise = _promise(table, semantic, because, source, effects, waivers, ordered_by)
     scenarios = read_scenarios(table, around.plugins)
     table.close()
     if source is None or len(problems) > before:
@@ -67,6 +69,7 @@ def read_flow(name: str, table: Table, around: Surroundings) -> Flow | None:
         consumer=consumer,
         producer=producer,
         effects=effects,
+        stores=stores,
         workload=workload,
         scenarios=scenarios,
         origin=around.origin,
@@ -127,27 +130,6 @@ def _check_effects(table: Table) -> None:
         table.problems.add(table.at(name), "an effect needs a consumer to cause it; without one, arrival is the effect")
 
 
-def _stores(table: Table | None) -> None:
-    """Checked as the contract has them, and not run yet."""
-    if table is None:
-        return
-    for name in table.data:
-        before = len(table.problems)
-        if not NAME.fullmatch(name):
-            table.problems.add(table.at(name), "a store's name has letters, digits, - and _")
-        if isinstance(table.data[name], Mapping):
-            inner = table.table(name)
-            if inner is not None:
-                if inner.choice("kind", STORES, "store") is None and "kind" not in inner:
-                    inner.problems.add(inner.path, f"has no kind; expected one of {', '.join(STORES)}")
-                inner.choice("scope", ("flow", "shared"), "scope")
-                inner.close()
-        else:
-            table.choice(name, STORES, "store")
-        if len(table.problems) == before:
-            table.problems.later(table.at(name), f"stores: {found(table.data[name])}")
-
-
 def _promise(
     table: Table,
     semantic: Semantic | None,
@@ -155,9 +137,8 @@ def _promise(
     source: Source | None,
     effects: tuple[Effect, ...],
     waivers: tuple[Waiver, ...],
+    ordered_by: str | None,
 ) -> Promise:
-    if table.text("ordered_by") is not None:
-        table.problems.later(table.at("ordered_by"), "ordered_by")
     drain = table.number("drain_within_s", "seconds")
     return Promise(
         semantic=semantic,
@@ -170,6 +151,7 @@ def _promise(
         max_loss=table.count("max_loss"),
         max_duplicates=table.count("max_duplicates"),
         max_parked=table.count("max_parked"),
+        ordered_by=ordered_by,
         unkeyed_ignored=source is not None and source.unkeyed == "ignore",
         waivers=waivers,
     )

@@ -32,9 +32,11 @@ def service_names(flows: Sequence[Flow], shared: bool) -> list[str]:
     if all(flow.source.broker == first.source.broker for flow in flows):
         names.append("broker")
     names += [effect_name(effect) for effect in first.effects if all(effect in flow.effects for flow in flows)]
+    names += [f"stores.{use.name}" for use in first.stores if all(use in flow.stores for flow in flows)]
     if shared:
         for flow in flows:
-            names += [f"{flow.name}.{name}" for name in ("broker", *map(effect_name, flow.effects))]
+            own = ("broker", *map(effect_name, flow.effects), *(f"stores.{use.name}" for use in flow.stores))
+            names += [f"{flow.name}.{name}" for name in own]
     return [*(full for name in names for full in with_attributes(name)), *OF_A_REPLICA]
 
 

@@ -21,7 +21,7 @@ class Aim:
     actor: Actor
     """Whose link the gate stands on."""
     server: str
-    """`LinkId.server` of that link: `broker` or `effect.NAME`."""
+    """`LinkId.server` of that link: `broker`, `effect.NAME` or `store.NAME`."""
     offers: tuple[str, ...]
     """Fault ids that can be aimed here."""
     redelivers: frozenset[str] = frozenset()
@@ -30,5 +30,7 @@ class Aim:
     """The window needs a delivery that is not settled by being handed over (model.gate.Gate.unsettled)."""
     after_effects: bool = False
     """The gate waits for the key's effects: an earlier match means that the flow has no such window."""
+    once_applied: Point | None = None
+    """Where the gate stands instead, once the key has an effect (model.gate.Gate.once_applied)."""
     declined: Mapping[str, str] = field(default_factory=dict)
     """Fault id → why it is not applicable here for this flow; `*` for the whole window."""

@@ -3,7 +3,8 @@
 `data` by kind (every key is optional unless marked !; checkers read only what is written here):
 
 operations (origin harness; `op!` pairs the two)
-    invoke      op!, producer! (service), by: "workload" | "republish"
+    invoke      op!, producer! (service), by: "workload" | "republish" | "nudge" (a message beyond the workload),
+                ordering (the ordering key), class (the payload class), count (effects owed), counts (the same, by sink)
     complete    op!, outcome! ("ok" | "fail" | "info"), told (the caller was told so), detail
 wire (origin relay; all have `link` and `conn`; recorded as the bytes go on. `discarded: true` = they never did: the
 broker or client sent this, and a gate, a fault or a lost connection threw it away at the tap)
@@ -21,6 +22,11 @@ broker or client sent this, and a gate, a fault or a lost connection threw it aw
     reclaim     place            a message is taken back into the source by a client (a reaper, a claim); from where
     blocked / unblocked  reason
     closed      scope! ("channel" | "connection"), by!, code, reason
+    record      store!, command!, ttl_s, fresh_only (bool: only if it is not there)         the key, as done or begun
+    recorded    store!, ok! (bool; false: it was there already, or refused)                 the store's answer to that
+    lookup      store!, command!            is the key there?
+    looked_up   store!, found! (bool)       the store's answer to that
+    forget      store!, command!            the key is taken away, or given another time to live
     unparsed    reason!, bytes      the codec gave up here; what follows passes through undecoded
     unkeyed     what! , place       a message of the source, or a request of the effect, without a key
     foreign_key found!              a key of another scenario: the harness's own failure
@@ -32,6 +38,7 @@ gates (origin relay; `gate!` is the gate's id; keys: the aimed one; those that h
     gate_held       point!, bytes!
     gate_cut        point!, bytes!   the unit and all behind it thrown away, both ends then closed
     gate_released   forwarded! (bool), why! ("told" | "connection gone" | "deadline" | "disarmed")
+    severed         -                connections of the event's link were closed at the tap, as the harness was told to
     gate_skipped    why! ("settled_on_delivery" | "settled_before_effect" | "no_confirms"): there is no such window
 sink (origin relay; `link` is the replica's link to the effect)
     request     sink!, method, target, idempotency_key
@@ -48,6 +55,7 @@ processes (origin keeper; `instance!`)
 faults (origin harness; keys: the aimed one; link: to the broker, of the replica that holds it)
     fault_injected  fault!, evidence! (mapping), ok! (bool)
     fault_healed    fault!, evidence!, ok!
+    fault_declined  fault!, why!     while running it turned out that it cannot be aimed here
 scenario (origin harness)
     step        what!, fault (the fault that is injected next: what comes before this is not its doing)
     ready       link!                what proved it: the subscription that the tap saw
@@ -91,6 +99,11 @@ class Kind(StrEnum):
     BLOCKED = "blocked"
     UNBLOCKED = "unblocked"
     CLOSED = "closed"
+    RECORD = "record"
+    RECORDED = "recorded"
+    LOOKUP = "lookup"
+    LOOKED_UP = "looked_up"
+    FORGET = "forget"
     UNPARSED = "unparsed"
     UNKEYED = "unkeyed"
     FOREIGN_KEY = "foreign_key"
@@ -102,6 +115,7 @@ class Kind(StrEnum):
     GATE_CUT = "gate_cut"
     GATE_RELEASED = "gate_released"
     GATE_SKIPPED = "gate_skipped"
+    SEVERED = "severed"
     REQUEST = "request"
     EFFECT = "effect"
     REPLAY = "replay"
@@ -114,6 +128,7 @@ class Kind(StrEnum):
     EXITED = "exited"
     FAULT_INJECTED = "fault_injected"
     FAULT_HEALED = "fault_healed"
+    FAULT_DECLINED = "fault_declined"
     STEP = "step"
     READY = "ready"
     KEPT_BACK = "kept_back"

@@ -73,6 +73,29 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreUse:
+    """What the flow's services lean on to keep its promise: a store by its registered name."""
+
+    name: str
+    """As the templates have it: `{stores.NAME}`."""
+    kind: str
+    shared: bool = False
+    """One with all flows that declare a shared store of this name; else the flow's alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadClass:
+    """Messages of another kind among the workload's."""
+
+    name: str
+    payload: str
+    every: int
+    """Of the messages, counted from 1, each that this divides is of the class."""
+    counts: Mapping[str, int] | None = None
+    """Effect's name → distinct effects owed there; None: as the effects themselves say."""
+
+
+@dataclass(frozen=True, slots=True)
 class Workload:
     """What is sent through the flow in one scenario."""
 
@@ -82,8 +105,21 @@ class Workload:
     payload: str = '{"key": "{key}"}'
     headers: Mapping[str, str] = field(default_factory=dict)
     properties: Mapping[str, Any] = field(default_factory=dict)
+    ordered_keys: int | None = None
+    """How many ordering keys the messages take in turn; None: there is no `{ordered_key}`."""
+    classes: tuple[PayloadClass, ...] = ()
+    """Of a message that is of several, the first counts."""
     target: str | int | None = None
     """Which message a fault is aimed at: a number, a key, or `module:function`; None = drawn from the seed."""
+
+    def class_of(self, number: int) -> PayloadClass | None:
+        """The class of the message with this number (from 0), or None."""
+        return next((one for one in self.classes if (number + 1) % one.every == 0), None)
+
+    def owed(self, number: int, by_flow: int) -> int:
+        """How many effects that message owes: as its class says, else as the flow does."""
+        one = self.class_of(number)
+        return by_flow if one is None or one.counts is None else sum(one.counts.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +134,7 @@ class Flow:
     producer: Producer | None = None
     """None: the harness publishes, with confirms."""
     effects: tuple[Effect, ...] = ()
+    stores: tuple[StoreUse, ...] = ()
     workload: Workload = Workload()
     scenarios: tuple[str, ...] = ("*",)
     """Globs over `window:fault`."""

@@ -21,6 +21,10 @@ class Point(StrEnum):
     """consumer → sink: before the effect is applied"""
     RESPONSE = "response"
     """sink → consumer: after it was applied"""
+    RECORD = "record"
+    """consumer → store: the key is to be recorded as done, or as being worked on"""
+    RECORDED = "recorded"
+    """store → consumer: the answer to that"""
 
 
 class Action(StrEnum):
@@ -43,13 +47,16 @@ class Gate:
     service: str
     """Fires on links of this service only, any replica."""
     server: str
-    """`LinkId.server` of those links: `broker` or `effect.NAME`."""
+    """`LinkId.server` of those links: `broker`, `effect.NAME` or `store.NAME`."""
     deadline_s: float = 5.0
     """A hold longer than this ends itself: forwarded, and recorded as `deadline`."""
     unsettled: bool = False
     """The delivery must be unsettled: one that is settled by being handed over is `settled_on_delivery`."""
     after_effects: int = 0
     """For SETTLE: how many effects the key must have by then; a settle before that is `settled_before_effect`."""
+    once_applied: Point | None = None
+    """Where the key has an effect already, the gate stands here instead of at `point`: between a key's record and its
+    effect, whichever of the two comes first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,8 @@ class Plan:
     after_effects: bool
     redelivers: bool
     steps: tuple[Step, ...]
+    """Injected in this order, while the gate holds; healed in the reverse order."""
+    once_applied: Point | None = None
     hold_within_s: float = 10.0
     """How long the gate may wait for its message, from the workload's start."""
     deadline_s: float = 5.0

@@ -123,6 +123,7 @@ FAULTS: dict[str, str] = {
     "broker-kill": "SIGKILL of the broker, which is then started again on its data",
     "broker-restart": "the broker is stopped in good order and started again on its data",
     "broker-freeze": "the broker's processes are stopped for a while, then go on",
+    "alarm": "the broker runs short of memory: it blocks who publishes, for a while",
     "join": "a replica joins",
     "leave": "a replica leaves",
     "wipe": "the store loses its data",

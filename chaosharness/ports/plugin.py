@@ -6,12 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Protocol
 
 from chaosharness.model.address import Address
 from chaosharness.model.aim import Aim
-from chaosharness.model.flow import Effect, Flow, Source
+from chaosharness.model.event import Event
+from chaosharness.model.flow import Effect, Flow, Source, StoreUse
 from chaosharness.model.gate import Action, Hold
+from chaosharness.model.semantic import Promise
 from chaosharness.ports.launch import Evidence, Instance, Namespace
 from chaosharness.ports.wire import CodecOptions
 
@@ -24,6 +27,10 @@ class Message:
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
     properties: Mapping[str, Any] = field(default_factory=dict)
+    ordering: str | None = None
+    """Its ordering key, where the flow has one: of each, one message is published after the other."""
+    says: Mapping[str, Any] = field(default_factory=dict)
+    """What its invocation records of it: `ordering`, `class`, `count`, `counts` (model.event)."""
 
 
 class Outcome(StrEnum):
@@ -149,6 +156,30 @@ class Sink(Protocol):
     def aims(self, flow: Flow, effect: Effect) -> Sequence[Aim]: ...
 
 
+class Store(Protocol):
+    """One kind of store. Addresses given to it are a link's for traffic; what it does itself it does past the taps."""
+
+    name: str
+    server: str
+    """Entry-point name of the Server that it lives on: one of its own, beside any broker of that kind."""
+    codec: str
+    """Entry-point name of its wire codec, whose `source` is the store's name."""
+
+    def connection_string(self, address: Address, namespace: Namespace) -> str: ...
+
+    def aims(self, flow: Flow, use: StoreUse) -> Sequence[Aim]:
+        """The windows that this store gives to the flow."""
+        ...
+
+    def wipe(self, server: Instance, namespace: Namespace) -> Evidence:
+        """Takes all data of the namespace away, and looks."""
+        ...
+
+    def expire(self, server: Instance, namespace: Namespace, key: str) -> Evidence:
+        """Lets every entry that names the message's key expire, as if its time had passed, and looks."""
+        ...
+
+
 class ToxicLink(Protocol):
     """A link as a fault sees it."""
 
@@ -162,6 +193,12 @@ class ToxicLink(Protocol):
         """Adds the toxics, reads them back; on exit removes them and reads back that they are gone."""
         ...
 
+    def disable(self) -> Evidence:
+        """Closes every connection and refuses new ones, until `enable`."""
+        ...
+
+    def enable(self) -> Evidence: ...
+
 
 class Ticket(Protocol):
     """A gate that has fired."""
@@ -170,7 +207,11 @@ class Ticket(Protocol):
     def hold(self) -> Hold: ...
 
     def discard(self) -> Evidence:
-        """Throws away what is held and all behind it; both ends are then closed."""
+        """Throws away what is held and all behind it; the connection itself is left to whoever ends it."""
+        ...
+
+    def forward(self) -> Evidence:
+        """Lets what is held go on, before the fault's other acts."""
         ...
 
     def await_gone(self, timeout_s: float) -> Evidence:
@@ -178,17 +219,64 @@ class Ticket(Protocol):
         ...
 
 
+class Witness(Protocol):
+    """What has been recorded so far by taps, sinks and keeper, for a fault that waits for it."""
+
+    def so_far(self) -> Sequence[Event]:
+        """All that has been read; its length is a mark for `wait`."""
+        ...
+
+    def wait(self, what: str, timeout_s: float, match: Callable[[Event], bool], after: int = 0) -> Event | None:
+        """The first event after the mark that matches; None when the time is over."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoreTarget:
+    """A store of the flow, as a fault sees it."""
+
+    use: StoreUse
+    store: Store
+    server: Instance
+    server_ready: Callable[[], None]
+    namespace: Namespace
+    link: ToxicLink | None
+    """The held replica's link to it; None where that service never names it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """What a fault may act upon: all that belongs to the replica, the link and the broker that hold the message."""
 
+    key: str
+    """The aimed one."""
+    promise: Promise
     ticket: Ticket
     instance: Instance | None
     """The replica that holds the message; None where the gate is on the harness's own link."""
+    others: Sequence[Instance]
+    """The service's other replicas."""
     restarts: bool
     """Whether that replica has a supervisor that starts it again."""
+    stop_grace_s: float
+    """How long the service may take to end after SIGTERM."""
     link: ToxicLink
     """That replica's link to the broker."""
+    held_link: ToxicLink
+    """The link on which the message is held: to the broker, the sink or the store."""
+    store: StoreTarget | None
+    """The store that the gate stands at, else the flow's first one; None where it has none."""
+    witness: Witness
+    sever: Callable[[], Evidence]
+    """Closes all connections of the replica's broker link at the tap, as a broker does that hears no heartbeat."""
+    join: Callable[[], Evidence]
+    """Starts one more replica; returns when a tap has seen it subscribe. It ends with the scenario."""
+    again: Callable[[float], Ticket | None]
+    """Arms the gate once more; the aimed key's next hold within so many seconds, or None."""
+    control_sink: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+    """Tells the aimed sink (the flow's first, where the gate is at none) how to behave; what it says to that."""
+    toxiproxy_log: Path
+    """Toxiproxy's: the order in which links took their clients."""
     server: Instance
     """The broker."""
     server_ready: Callable[[], None]
@@ -203,6 +291,8 @@ class Injection:
 
     evidence: Evidence
     healed: Evidence | None = None
+    declined: str | None = None
+    """Why the fault turns out not to be applicable here; it has then done nothing."""
 
 
 class Release(StrEnum):
@@ -210,10 +300,16 @@ class Release(StrEnum):
 
     FORWARD = "forward"
     DISCARD = "discard"
+    SEVER = "sever"
+    """Thrown away, and the replica's connections to the broker closed: what it held is handed over again."""
 
 
 class Fault(Protocol):
-    """One way to break something. One instance serves any number of scenarios."""
+    """One way to break something. One instance serves any number of scenarios.
+
+    Two things more, for those that need them: `deadline_s: float`, how long the gate may hold (default 5 s); and
+    `spoil(message) -> Message`, which changes the aimed message before the harness publishes it.
+    """
 
     id: str
     action: Action

@@ -56,8 +56,9 @@ class Codec(Protocol):
     def feed(self, side: Side, data: bytes) -> Sequence[Unit]:
         """Complete units so far; their data, concatenated, is the input to the byte.
 
-        Bytes that cannot be decoded come out as one Unit with an UNPARSED sighting, and all later bytes as plain units.
-        Raises nothing.
+        Bytes that cannot be decoded come out as one Unit with an UNPARSED sighting, and all later bytes as plain units;
+        what was kept back of the other side then comes out when that side is fed again, be it nothing. What is kept
+        until it is whole is bounded, whatever a length field says. Raises nothing.
         """
         ...
 
@@ -97,4 +98,26 @@ class Stub(Protocol):
         ...
 
 
-__all__ = ["BARRIER", "OVERTAKES", "Codec", "CodecOptions", "KeyFinder", "Side", "Stub", "StubControl", "Unit"]
+class ControlledStub(Stub, Protocol):
+    """A stub whose sink can be told to misbehave; what a fault of the sink needs."""
+
+    def control(self, control: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Behave like this from now on: `{"outage": [503, 429]}`, …; plain JSON types, as it crosses processes.
+
+        Returns what it has to say of it. Raises HarnessBroke for what it does not know.
+        """
+        ...
+
+
+__all__ = [
+    "BARRIER",
+    "OVERTAKES",
+    "Codec",
+    "CodecOptions",
+    "ControlledStub",
+    "KeyFinder",
+    "Side",
+    "Stub",
+    "StubControl",
+    "Unit",
+]

@@ -7,7 +7,7 @@ To try it: suites/unit/test_registry_cells.py.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from chaosharness.model.aim import Aim
 from chaosharness.model.errors import BadInput, NotAvailableYet
@@ -34,6 +34,36 @@ def cells_of(flow: str, aims: Iterable[Aim], installed: Collection[str]) -> list
     return sorted(cells.values(), key=lambda cell: order.index(cell.id.window))
 
 
+def pairs_of(single: Sequence[Cell], globs: Iterable[str], holds: Callable[[str], bool]) -> list[Cell]:
+    """The scenarios of two faults that the globs (over `window:fault+fault`) name: all pairs are too many.
+
+    `holds`: whether a fault acts while the gate holds. One that the gate carries out by itself can only come first.
+    """
+    pairs: dict[ScenarioId, Cell] = {}
+    for glob in globs:
+        window, _, faults = glob.partition(":")
+        one, plus, other = faults.partition("+")
+        if not plus:
+            continue
+        firsts = [cell for cell in single if glob_match(window, cell.id.window) and glob_match(one, cell.id.fault)]
+        for first in firsts:
+            seconds = [c for c in single if c.id.window == first.id.window and glob_match(other, c.id.fault)]
+            for second in seconds:
+                cell = _pair(first, second, holds)
+                if first.id.fault != second.id.fault:
+                    pairs.setdefault(cell.id, cell)
+    return list(pairs.values())
+
+
+def _pair(first: Cell, second: Cell, holds: Callable[[str], bool]) -> Cell:
+    """Aimed as its first fault is."""
+    id_ = ScenarioId(first.id.flow, first.id.window, (first.id.fault, second.id.fault))
+    reason = first.not_applicable or second.not_applicable
+    if reason is None and not holds(second.id.fault):
+        reason = f"{second.id.fault} is carried out by the gate itself, so it can only come first"
+    return Cell(id_, first.aim, reason)
+
+
 def _why_not(aim: Aim, fault: str, installed: Collection[str]) -> str | None:
     declined = aim.declined.get(fault) or aim.declined.get(ANY_FAULT)
     if declined:
@@ -41,6 +71,12 @@ def _why_not(aim: Aim, fault: str, installed: Collection[str]) -> str | None:
     if fault == ANY_FAULT:
         return "no fault can be aimed here"
     return None if fault in installed else f"fault {fault} is not installed"
+
+
+def cell_glob(only: str) -> str:
+    """What a glob over the full id says of its cell: `window:fault` of `flow[window:fault]`; else `*`."""
+    asked = _ID.fullmatch(only)
+    return f"{asked['window']}:{asked['fault']}" if asked else "*"
 
 
 def select(cells: Sequence[Cell], scenarios: Sequence[str] = ("*",), only: Sequence[str] = ()) -> list[Cell]:
@@ -57,7 +93,7 @@ def check_only(globs: Sequence[str], ids: Sequence[str], option: str = "--only")
     """Each glob must match one of the ids of all cells. `option`: where they were given.
 
     Raises BadInput with the nearest ids; NotAvailableYet where it names a window or a fault of the contract that no
-    cell has, or two faults at once.
+    cell has.
     """
     for glob in globs:
         if any(glob_match(glob, id_) for id_ in ids):
@@ -75,12 +111,9 @@ def check_only(globs: Sequence[str], ids: Sequence[str], option: str = "--only")
 def _not_yet(flow: str, window: str, fault: str, ids: Sequence[str]) -> str | None:
     """What the glob asks for that the contract knows and no cell of the flow has."""
     there = [found for found in map(_ID.fullmatch, ids) if found and glob_match(flow, found["flow"])]
-    faults = fault.split("+")
     if not there or (window not in WINDOWS and not any(glob_match(window, one["window"]) for one in there)):
         return None
     if window in WINDOWS and not any(one["window"] == window for one in there):
         return f"the window {window}"
-    if len(faults) > 1 and all(one in FAULTS for one in faults):
-        return f"two faults in one scenario: {fault}"
     missing = fault in FAULTS and not any(one["fault"] == fault for one in there)
     return f"the fault {fault}" if missing else None

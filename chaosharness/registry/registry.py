@@ -7,19 +7,20 @@ held to its port. To try it: `Registry.load().get("brokers", "rabbitmq")`.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from chaosharness.model.errors import BadInput
 from chaosharness.model.flow import Flow
+from chaosharness.model.gate import Action
 from chaosharness.model.names import did_you_mean
 from chaosharness.model.plan import Cell
 from chaosharness.ports.launch import Server
-from chaosharness.ports.plugin import Broker, Fault, Sink
+from chaosharness.ports.plugin import Broker, Fault, Sink, Store
 from chaosharness.ports.wire import Codec, Stub
-from chaosharness.registry.cells import cells_of
+from chaosharness.registry.cells import cells_of, pairs_of
 from chaosharness.registry.contract import breaches, constructor_breaches
 
 PREFIX = "chaosharness."
@@ -29,12 +30,17 @@ PORTS: dict[str, type] = {
     "brokers": Broker,
     "sinks": Sink,
     "sink_stubs": Stub,
+    "stores": Store,
     "faults": Fault,
 }
 """Group of entry points (without the prefix) to the protocol of its plugins."""
 MADE_BY_THE_RELAY = {"codecs": ("options", "finder"), "sink_stubs": ("options", "finder")}
 """Groups whose plugins are classes, made anew for each connection or scenario: their constructors' parameters."""
-NEEDS = {"brokers": {"server": "servers", "codec": "codecs"}, "sinks": {"stub": "sink_stubs"}}
+NEEDS = {
+    "brokers": {"server": "servers", "codec": "codecs"},
+    "sinks": {"stub": "sink_stubs"},
+    "stores": {"server": "servers", "codec": "codecs"},
+}
 """Attributes that name a plugin of another group."""
 
 
@@ -93,20 +99,32 @@ class Registry:
         sink: Sink = self.get("sinks", name)
         return sink
 
+    def store(self, name: str) -> Store:
+        """`get("stores", name)`."""
+        store: Store = self.get("stores", name)
+        return store
+
     def fault(self, name: str) -> Fault:
         """`get("faults", name)`."""
         fault: Fault = self.get("faults", name)
         return fault
 
-    def cells(self, flow: Flow) -> list[Cell]:
-        """The flow's row of the matrix: what its broker and its first effect's sink give, in the windows' order."""
+    def cells(self, flow: Flow, asked: Sequence[str] = ()) -> list[Cell]:
+        """The flow's row of the matrix: what its broker, its first effect's sink and its stores give, in the windows'
+        order; then the scenarios of two faults that `asked` (globs over `window:fault`) and the flow's own globs name.
+        """
         broker = self.broker(flow.source.broker)
         aims = list(broker.aims(flow))
         for effect in flow.effects[:1]:
             # A sink knows when a redelivery is due; whether there is one is the broker's to promise.
             given = self.sink(effect.sink).aims(flow, effect)
             aims += given if broker.redelivers else [replace(aim, redelivers=frozenset()) for aim in given]
-        return cells_of(flow.name, aims, self.names("faults"))
+        for use in flow.stores:
+            given = self.store(use.kind).aims(flow, use)
+            aims += given if broker.redelivers else [replace(aim, redelivers=frozenset()) for aim in given]
+        single = cells_of(flow.name, aims, self.names("faults"))
+        pairs = pairs_of(single, (*flow.scenarios, *asked), lambda name: self.fault(name).action is Action.HOLD)
+        return [*single, *pairs]
 
     def check_all(self) -> list[str]:
         """What is wrong with any plugin, in words: for `doctor`."""

@@ -61,11 +61,17 @@ class Relay:
                 return {"address": str(address)}
             case "arm":
                 gate = args["gate"]
-                self.scene.arm(Gate(**{**gate, "point": Point(gate["point"]), "action": Action(gate["action"])}))
+                instead = Point(gate["once_applied"]) if gate["once_applied"] else None
+                typed = {"point": Point(gate["point"]), "action": Action(gate["action"]), "once_applied": instead}
+                self.scene.arm(Gate(**{**gate, **typed}))
             case "disarm":
                 self.scene.gates.disarm(args["gate"])
             case "release":
                 return {"held": self.scene.gates.let_go(args["gate"], args["forward"], "told")}
+            case "sever":
+                return {"severed": self.scene.sever(LinkId.parse(args["link"]))}
+            case "control_sink":
+                return {"said": dict(self.scene.control_sink(args["name"], args["control"]))}
             case "close_sinks":
                 self.scene.close_sinks()
             case "end":

@@ -91,6 +91,15 @@ class RelayClient:
         """False if the gate held nothing (any more)."""
         return bool(self._ask("release", gate=gate, forward=forward)["held"])
 
+    def sever(self, link: LinkId) -> int:
+        """Closes every connection of the link at its tap or sink; returns how many there were."""
+        return int(self._ask("sever", link=str(link))["severed"])
+
+    def control_sink(self, name: str, control: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Tells the stub of the sink `name` how to behave from now on; returns what it says."""
+        said: Mapping[str, Any] = self._ask("control_sink", name=name, control=dict(control))["said"]
+        return said
+
     def close_sinks(self) -> None:
         self._ask("close_sinks")
 

@@ -83,9 +83,14 @@ class Gates:
                 self._record(
                     Kind.GATE_SKIPPED, [gate.key], link=str(link), conn=conn, data={"gate": gate.id, "why": skipped}
                 )
-            elif gate.server == link.server and gate.point.value == sighting.kind.value and not _gives_back(sighting):
+            elif gate.server == link.server and self._stands_at(gate, sighting) and not _gives_back(sighting):
                 return armed
         return None
+
+    def _stands_at(self, gate: Gate, sighting: Sighting) -> bool:
+        applied = gate.once_applied is not None and self._effects.get(gate.key, 0) > 0
+        point = gate.once_applied if gate.once_applied and applied else gate.point
+        return point.value == sighting.kind.value
 
     def _no_such_window(self, gate: Gate, sighting: Sighting) -> str | None:
         data = sighting.data

@@ -157,7 +157,28 @@ class Scene:
         self.gates.hold(armed, holder, where, conn, size)
         return await holder.done and conn in self._sink_ends
 
-    # gates and the end
+    # gates, cuts and the end
+
+    def sever(self, link: LinkId) -> int:
+        """Closes every connection of a tap's link; what is held of it is thrown away. Returns how many there were."""
+        tapped = [connection for connection in self._connections if connection.link == link]
+        for connection in tapped:
+            self.ledger.append(Kind.SEVERED, link=str(link), conn=connection.number)
+            connection.close_after_flush("tap")
+        served = [(number, end) for number, (name, end) in self._sink_ends.items() if name == str(link)]
+        for number, transport in served:
+            self.ledger.append(Kind.SEVERED, link=str(link), conn=number)
+            self._close_sink_end(str(link), number, "tap")
+            transport.close()
+        return len(tapped) + len(served)
+
+    def control_sink(self, name: str, control: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Tells a stub how to behave from now on; returns what it says. Raises HarnessBroke where it cannot be told."""
+        tell = getattr(self._stubs[name], "control", None)
+        if tell is None:
+            raise HarnessBroke(f"the sink {name} cannot be told to misbehave: its stub has no `control`")
+        said: Mapping[str, Any] = tell(control)
+        return said
 
     def arm(self, gate: Gate) -> None:
         self.gates.arm(gate)

@@ -32,6 +32,8 @@ _SKIPPED = {
     "settled_before_effect": "it was settled before its effect",
     "no_confirms": "the producer asks for no confirms",
 }
+_YES = {"True": "recorded", "False": "refused: it is there already, or cannot be"}
+_THERE = {"True": "is there", "False": "is not there"}
 _SIGNALS = {"term": "SIGTERM", "kill": "SIGKILL", "freeze": "SIGSTOP", "thaw": "SIGCONT"}
 _SCOPES = {"tree": "the whole tree", "parent": "the parent alone", "child": "a child alone"}
 _SETTLES = {
@@ -239,6 +241,13 @@ _SENTENCES: dict[Kind, Callable[[_Seen], str]] = {
     Kind.BLOCKED: lambda s: f"{s.server} blocks {s.client}{s.tail('reason')}",
     Kind.UNBLOCKED: lambda s: f"{s.server} no longer blocks {s.client}{s.tail('reason')}",
     Kind.CLOSED: _closed,
+    Kind.RECORD: lambda s: f"{s.client} records {s.key} in {s.word('store', 'the store')}, by {s.word('command')}",
+    Kind.RECORDED: lambda s: f"{s.word('store', 'the store')} says of {s.key}: {_YES.get(str(s['ok']), s.word('ok'))}",
+    Kind.LOOKUP: lambda s: f"{s.client} looks {s.key} up in {s.word('store', 'the store')}, by {s.word('command')}",
+    Kind.LOOKED_UP: lambda s: (
+        f"{s.word('store', 'the store')} says: {s.key} {_THERE.get(str(s['found']), s.word('found'))}"
+    ),
+    Kind.FORGET: lambda s: f"{s.client} takes {s.key} out of {s.word('store', 'the store')}, by {s.word('command')}",
     Kind.UNPARSED: lambda s: f"the tap cannot read what follows{s.bytes}{s.tail('reason')}",
     Kind.UNKEYED: lambda s: f"a {s.word('what', 'message')} without a key passes{_at(s)}",
     Kind.FOREIGN_KEY: lambda s: f"a key of another scenario appears{s.tail('found')}",
@@ -250,6 +259,7 @@ _SENTENCES: dict[Kind, Callable[[_Seen], str]] = {
     Kind.GATE_CUT: lambda s: f"gate throws away {s.point} and all behind it{s.bytes}, then closes both ends",
     Kind.GATE_RELEASED: _released,
     Kind.GATE_SKIPPED: lambda s: f"gate passes {s.key} by: {_SKIPPED.get(str(s['why']), s.word('why'))}",
+    Kind.SEVERED: lambda s: f"the tap closes a connection of {s.client}, as the harness says",
     Kind.REQUEST: _request,
     Kind.EFFECT: lambda s: f"{s.sink} applies the effect of {s.key}{_in_brackets(s.word('effect', ''))}",
     Kind.REPLAY: lambda s: f"{s.sink} answers {s.key} as before (replay of {s.word('idempotency_key')}), no effect",
@@ -262,6 +272,7 @@ _SENTENCES: dict[Kind, Callable[[_Seen], str]] = {
     Kind.EXITED: _exited,
     Kind.FAULT_INJECTED: lambda s: _fault(s, "is injected", "could not be shown to have happened"),
     Kind.FAULT_HEALED: lambda s: _fault(s, "is healed", "could not be shown to have healed"),
+    Kind.FAULT_DECLINED: lambda s: f"{s.word('fault')} cannot be aimed here{s.tail('why')}",
     Kind.STEP: lambda s: f"the harness: {s.word('what')}",
     Kind.READY: lambda s: f"{s.client} is ready: its subscription was seen",
     Kind.KEPT_BACK: lambda s: f"{s.word('count')} messages are kept back until after the heal",

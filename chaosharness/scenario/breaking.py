@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from chaosharness.ledger.writer import Ledger
 from chaosharness.model.address import BROKER, HARNESS, LinkId
@@ -12,14 +13,15 @@ from chaosharness.model.errors import TimedOut
 from chaosharness.model.event import Event, Kind
 from chaosharness.model.flow import Service
 from chaosharness.model.gate import Action, Gate
-from chaosharness.model.plan import Plan
+from chaosharness.model.plan import Plan, Step
 from chaosharness.model.wait import wait_for
 from chaosharness.model.window import Actor
 from chaosharness.ports.launch import Evidence
 from chaosharness.ports.plugin import Fault, Held, Message, Outcome, Release, Target
 from chaosharness.scenario.evidence import as_data
-from chaosharness.scenario.observer import Observer
+from chaosharness.scenario.observer import Observer, Recorded
 from chaosharness.scenario.producing import harness_sender
+from chaosharness.scenario.readiness import READY_WITHIN_S
 from chaosharness.scenario.tickets import GateTicket
 from chaosharness.scenario.wiring import Wiring
 from chaosharness.scenario.workload import Operations, Workload
@@ -47,6 +49,7 @@ class Breaking:
     messages: Sequence[Message]
     held: Callable[[], Held]
     published_within_s: float
+    folder: Path
     notes: list[str]
 
     @property
@@ -56,10 +59,13 @@ class Breaking:
 
     def arm(self) -> None:
         """Before anything that could meet the gate runs."""
+        self._arm(GATE)
+
+    def _arm(self, gate: str) -> None:
         plan = self.plan
         self.wiring.rig.relay.arm(
             Gate(
-                id=GATE,
+                id=gate,
                 point=plan.point,
                 action=plan.action,
                 key=self.target,
@@ -67,7 +73,8 @@ class Breaking:
                 server=plan.server,
                 deadline_s=plan.deadline_s,
                 unsettled=plan.unsettled,
-                after_effects=self.count if plan.after_effects else 0,
+                after_effects=self.wiring.flow.workload.owed(plan.target, self.count) if plan.after_effects else 0,
+                once_applied=plan.once_applied,
             )
         )
 
@@ -102,24 +109,39 @@ class Breaking:
         return workload.first_done.is_set() and not self.observer.missing(self.count) and self.held().empty
 
     def inject(self, fired: Event, workload: Workload) -> None:
-        """Injects with the message in hand, lets go as the fault says, heals."""
-        ticket = GateTicket(fired, self.observer, self.wiring.rig.relay.release)
+        """Injects with the message in hand, one fault after the other, lets go as they say, heals in reverse."""
         if self.plan.actor is Actor.CONSUMER and self.plan.action is Action.HOLD:
             self._await_completed()
-        for step in self.plan.steps:
-            fault = self.wiring.rig.registry.fault(step.fault)
-            target = self._target(ticket)
-            self.ledger.append(Kind.STEP, data={"what": f"inject {fault.id}", "fault": fault.id})
-            with fault.inject(target) as injection:
-                self._record(Kind.FAULT_INJECTED, fault, injection.evidence, target.link.id)
-                self._let_go(ticket, fault, injection.evidence)
-                if step.until == "published":
-                    self._await_published(workload)
-            healed = injection.healed or Evidence(False, "the fault says nothing of its heal")
-            self._record(Kind.FAULT_HEALED, fault, healed, target.link.id)
+        self._break(self.plan.steps, self._ticket(fired), [], workload)
 
-    def _record(self, kind: Kind, fault: Fault, evidence: Evidence, link: str) -> None:
+    def _break(
+        self, steps: Sequence[Step], ticket: GateTicket, done: list[tuple[Fault, Evidence]], workload: Workload
+    ) -> None:
+        """The first of `steps` around all that follow; `done`: those that are in."""
+        if not steps:
+            self._let_go(ticket, done)
+            if any(step.until == "published" for step in self.plan.steps):
+                self._await_published(workload)
+            return
+        fault = self.wiring.rig.registry.fault(steps[0].fault)
+        target = self._target(ticket)
+        self.ledger.append(Kind.STEP, data={"what": f"inject {fault.id}", "fault": fault.id})
+        with fault.inject(target) as injection:
+            if injection.declined:
+                self.ledger.append(
+                    Kind.FAULT_DECLINED, [self.target], data={"fault": fault.id, "why": injection.declined}
+                )
+                self._let_go(ticket, [])
+                return
+            self._record(Kind.FAULT_INJECTED, fault, injection.evidence, target)
+            self._break(steps[1:], ticket, [*done, (fault, injection.evidence)], workload)
+        healed = injection.healed or Evidence(False, "the fault says nothing of its heal")
+        self._record(Kind.FAULT_HEALED, fault, healed, target)
+
+    def _record(self, kind: Kind, fault: Fault, evidence: Evidence, target: Target) -> None:
+        """With the link that the evidence names, else the one to the broker."""
         data = {"fault": fault.id, "ok": evidence.ok, "evidence": as_data(evidence)}
+        link = str(evidence.facts.get("link") or target.link.id)
         self.ledger.append(kind, [self.target], link=link, data=data)
 
     def _await_completed(self) -> None:
@@ -131,11 +153,19 @@ class Breaking:
                 lambda: self.target in self.observer.completed or self.observer.gates[GATE].kind is not Kind.GATE_HELD,
             )
 
-    def _let_go(self, ticket: GateTicket, fault: Fault, evidence: Evidence) -> None:
+    def _let_go(self, ticket: GateTicket, done: Sequence[tuple[Fault, Evidence]]) -> None:
         """A message whose fault has no evidence goes on: the scenario is unproven, and should end soon."""
-        forward = fault.release is Release.FORWARD or not evidence.ok
-        if self.observer.gates[GATE].kind is Kind.GATE_HELD:
+        wanted = {fault.release for fault, _ in done}
+        forward = wanted <= {Release.FORWARD} or not all(evidence.ok for _, evidence in done)
+        if self.observer.gates[ticket.hold.gate].kind is Kind.GATE_HELD:
             self.wiring.rig.relay.release(ticket.hold.gate, forward)
+        if Release.SEVER in wanted and not forward:
+            self._sever(LinkId.parse(ticket.hold.link))
+
+    def _sever(self, held: LinkId) -> Evidence:
+        link = LinkId(held.service, held.replica, BROKER)
+        count = self.wiring.rig.relay.sever(link)
+        return Evidence(count > 0, f"{count} connections of {link} closed at the tap", {"severed": count})
 
     def _await_published(self, workload: Workload) -> None:
         wait_for(
@@ -144,18 +174,61 @@ class Breaking:
             workload.first_done.is_set,
         )
 
+    def _ticket(self, fired: Event) -> GateTicket:
+        return GateTicket(fired, self.observer, self.wiring.rig.relay.release)
+
     def _target(self, ticket: GateTicket) -> Target:
         held = LinkId.parse(ticket.hold.link)
-        wiring, running = self.wiring, self.wiring.running
+        wiring, running, relay = self.wiring, self.wiring.running, self.wiring.rig.relay
+        to_broker = LinkId(held.service, held.replica, BROKER)
+        siblings = [(name, replica) for name, replica in wiring.instances if name == held.service]
         return Target(
+            key=self.target,
+            promise=wiring.flow.promise,
             ticket=ticket,
             instance=wiring.instances.get((held.service, held.replica)),
+            others=[wiring.instances[name, replica] for name, replica in siblings if replica != held.replica],
             restarts=self.service.restart == "always",
-            link=wiring.links[LinkId(held.service, held.replica, BROKER)],
+            stop_grace_s=self.service.stop_grace_s,
+            link=wiring.links[to_broker],
+            held_link=wiring.links[held],
+            store=wiring.store_target(held),
             server=running.instance,
             server_ready=lambda: running.server.wait_ready(running.instance),
+            witness=Recorded(self.observer),
+            sever=lambda: self._sever(held),
+            join=self._join,
+            again=self._again,
+            control_sink=lambda control: relay.control_sink(wiring.sink_of(held), control),
             republish=self._republish,
+            toxiproxy_log=wiring.rig.toxiproxy_log,
         )
+
+    def _join(self) -> Evidence:
+        replica = max(number for name, number in self.wiring.instances if name == self.service.name) + 1
+        instance = self.wiring.launch(self.service, replica, self.folder)
+        link = str(LinkId(self.service.name, replica, BROKER))
+        try:
+            what = f"{instance.name} to subscribe to {self.wiring.flow.source.name}"
+            self.observer.wait(what, READY_WITHIN_S, lambda: self.observer.subscribed[link] or None)
+        except TimedOut as never:
+            return Evidence(False, str(never), {"instance": instance.name})
+        self.ledger.append(Kind.READY, link=link)
+        return Evidence(True, f"{instance.name} has joined and subscribed", {"instance": instance.name})
+
+    def _again(self, within_s: float) -> GateTicket | None:
+        gate = f"{GATE}-{sum(name.startswith(GATE) for name in self.observer.gates) + 1}"
+        self._arm(gate)
+        fired = self.observer.first(
+            f"{self.target} at the gate once more",
+            within_s,
+            lambda event: event.kind in (Kind.GATE_HELD, Kind.GATE_SKIPPED) and event.data.get("gate") == gate,
+            len(self.observer.events),
+        )
+        if fired is None or fired.kind is Kind.GATE_SKIPPED:
+            self.wiring.rig.relay.disarm(gate)
+            return None
+        return self._ticket(fired)
 
     def _republish(self) -> Evidence:
         operations = Operations(self.ledger, HARNESS, first=len(self.messages) + 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -33,6 +33,8 @@ class Observer:
         """connection → whose end of file came first"""
         self.opened_ns: dict[int, int] = {}
         self.invoked: set[str] = set()
+        self.counts: dict[str, int] = {}
+        """key → effects owed, where its payload class says so"""
         self.completed: set[str] = set()
         self.owed: set[str] = set()
         """As the checkers have it: completed ok, confirmed, or settled by a consumer."""
@@ -47,6 +49,8 @@ class Observer:
         """instance → when its latest incarnation was gone as a whole"""
         self.exits: defaultdict[str, list[int]] = defaultdict(list)
         """instance → exit codes that nobody asked for"""
+        self.events: list[Event] = []
+        """All of them, as they were read."""
         self.last_activity = time.monotonic()
 
     def close(self) -> None:
@@ -57,6 +61,7 @@ class Observer:
         """Reads what was written since."""
         for event in self._follower.poll():
             self._take(event)
+            self.events.append(event)
             if event.kind not in QUIET_KINDS:
                 self.last_activity = time.monotonic()
 
@@ -77,13 +82,27 @@ class Observer:
 
         return wait_for(what, timeout_s, polled, last_seen=last_seen, error=error)
 
+    def first(self, what: str, timeout_s: float, match: Callable[[Event], bool], after: int = 0) -> Event | None:
+        """The first event from place `after` on that matches; None when the time is over."""
+        looked = after
+
+        def look() -> Event | None:
+            nonlocal looked
+            fresh, looked = self.events[looked:], len(self.events)
+            return next((event for event in fresh if match(event)), None)
+
+        try:
+            return self.wait(what, timeout_s, look)
+        except TimedOut:
+            return None
+
     def quiet_s(self) -> float:
         """Seconds since anything but the harness's own notes was recorded."""
         return time.monotonic() - self.last_activity
 
     def missing(self, count: int) -> set[str]:
-        """Owed keys with fewer effects than `count`."""
-        return {key for key in self.owed if self.effects[key] < count}
+        """Owed keys with fewer effects than `count`, or than the count of their own payload class."""
+        return {key for key in self.owed if self.effects[key] < self.counts.get(key, count)}
 
     def gone_for_good(self, key: str) -> bool:
         """Whether no living process can still have the message: each that received it has died since."""
@@ -107,6 +126,9 @@ class Observer:
                 self.gates[str(event.data["gate"])] = event
             case Kind.INVOKE:
                 self.invoked.update(event.keys)
+                counts = event.data.get("counts", {"": event.data["count"]} if "count" in event.data else None)
+                if counts is not None:
+                    self.counts.update(dict.fromkeys(event.keys, sum(counts.values())))
             case Kind.COMPLETE:
                 self.completed.update(event.keys)
                 if event.data.get("outcome") == "ok":
@@ -138,6 +160,20 @@ class Observer:
                     self.exits[instance].append(int(event.data["code"]))
             case _:
                 pass
+
+
+class Recorded:
+    """ports.plugin.Witness over an observer."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    def so_far(self) -> Sequence[Event]:
+        self._observer.poll()
+        return self._observer.events
+
+    def wait(self, what: str, timeout_s: float, match: Callable[[Event], bool], after: int = 0) -> Event | None:
+        return self._observer.first(what, timeout_s, match, after)
 
 
 def instance_of(link: str) -> str:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from chaosharness.flowfile.templates import fill
+from chaosharness.flowfile.message import filled
 from chaosharness.model.errors import BadInput
 from chaosharness.model.flow import Flow
 from chaosharness.model.key import key_number, make_key, new_nonce
@@ -21,8 +21,15 @@ def kept_back(messages: int) -> int:
     return max(1, messages // 10)
 
 
-def make_plan(flow: Flow, cell: Cell, fault: Fault, seed: int, target: str | int | None = None) -> Plan:
-    """The plan of one cell: the same arguments, the same plan. Raises BadInput for a target that names no message."""
+HOLD_DEADLINE_S = 5.0
+"""How long a gate may hold, for a fault that says nothing else."""
+
+
+def make_plan(flow: Flow, cell: Cell, faults: Sequence[Fault], seed: int, target: str | int | None = None) -> Plan:
+    """The plan of one cell: the same arguments, the same plan. Raises BadInput for a target that names no message.
+
+    `faults`: those of the cell, in order; the gate does what the first one needs.
+    """
     if cell.aim is None or cell.not_applicable:
         raise ValueError(f"{cell.id} is not applicable: {cell.not_applicable}")
     aim, messages = cell.aim, flow.workload.messages
@@ -37,11 +44,13 @@ def make_plan(flow: Flow, cell: Cell, fault: Fault, seed: int, target: str | int
         point=aim.point,
         actor=aim.actor,
         server=aim.server,
-        action=fault.action,
+        action=faults[0].action,
         unsettled=aim.unsettled,
         after_effects=aim.after_effects,
-        redelivers=fault.id in aim.redelivers,
-        steps=(Step(fault.id, fault.until),),
+        redelivers=all(fault.id in aim.redelivers for fault in faults),
+        steps=tuple(Step(fault.id, fault.until) for fault in faults),
+        once_applied=aim.once_applied,
+        deadline_s=max(getattr(fault, "deadline_s", HOLD_DEADLINE_S) for fault in faults),
     )
 
 
@@ -56,7 +65,7 @@ def make_nonce(plan: Plan, taken: Sequence[str]) -> str:
 def _target_number(flow: Flow, seed: int, scenario: str, wanted: str | int | None) -> int:
     before_heal = flow.workload.messages - kept_back(flow.workload.messages)
     if wanted is None:
-        return _drawn(random.Random(f"target:{seed}:{scenario}"), before_heal)
+        return _drawn(random.Random(f"target:{seed}:{scenario}"), flow, before_heal)
     if isinstance(wanted, int) or wanted.isdigit():
         number = int(wanted)
     elif ":" in wanted:
@@ -76,9 +85,13 @@ def _target_number(flow: Flow, seed: int, scenario: str, wanted: str | int | Non
     return number
 
 
-def _drawn(rng: random.Random, count: int) -> int:
-    """A number in the middle of `count` messages; counted from 1 it is a prime: no multiple of a batch or prefetch."""
-    primes = [n for n in range(2, count + 1) if all(n % d for d in range(2, int(n**0.5) + 1))]
+def _drawn(rng: random.Random, flow: Flow, count: int) -> int:
+    """A number in the middle of `count` messages; counted from 1 it is a prime: no multiple of a batch or prefetch.
+
+    None that is to be dropped: the first message of all is of no class.
+    """
+    owing = [n for n in range(2, count + 1) if flow.workload.owed(n - 1, 1)]
+    primes = [n for n in owing if all(n % d for d in range(2, int(n**0.5) + 1))]
     middle = [n for n in primes if count / 4 <= n <= count * 3 / 4] or primes or [1]
     return rng.choice(middle) - 1
 
@@ -86,8 +99,8 @@ def _drawn(rng: random.Random, count: int) -> int:
 def _matched(flow: Flow, wanted: str, count: int) -> int:
     predicate = _load_predicate(flow, wanted)
     for number in range(count):
-        payload = fill(flow.workload.payload, {"key": make_key("knone", number)})
-        if predicate(payload):
+        message = filled(flow.workload, number, make_key("knone", number))
+        if predicate(message.body.decode()):
             return number
     raise BadInput(f"{flow.origin}: target {wanted!r}: true for none of the first {count} payloads")
 

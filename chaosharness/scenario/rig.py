@@ -29,10 +29,14 @@ class Rig:
     launcher: Launcher
     relay: RelayClient
     toxiproxies: Toxiproxies
+    toxiproxy_log: Path
     link_ports: LinkPorts
     way: Way
     """How links reach the relay."""
     servers: Mapping[str, Running]
+    """By name; what brokers live on."""
+    stores: Mapping[str, Running]
+    """By the server's name; what stores live on, apart from any broker."""
     folder: Path
     """The run's folder; each scenario gets one of its own in `scenarios/`."""
     nonces: list[str] = field(default_factory=list)

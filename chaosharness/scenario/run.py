@@ -21,7 +21,7 @@ from chaosharness.model.plan import Plan
 from chaosharness.model.verdict import Judgement, Result, Verdict
 from chaosharness.model.wait import wait_for
 from chaosharness.model.window import WINDOWS, Actor
-from chaosharness.ports.plugin import Held
+from chaosharness.ports.plugin import Held, Message
 from chaosharness.scenario.breaking import GATE, Breaking
 from chaosharness.scenario.ending import Ending
 from chaosharness.scenario.guard import look_for_bypasses
@@ -141,11 +141,21 @@ class Scenario:
             count=self.flow.promise.count,
             ledger=self.ledger,
             observer=self.observer,
-            messages=make_messages(self.flow.workload, self.nonce, self.plan.messages),
+            messages=self._messages(),
             held=self._held,
             published_within_s=self._workload_within_s(),
+            folder=self.folder,
             notes=self.notes,
         )
+
+    def _messages(self) -> list[Message]:
+        """Those of the workload; a fault that spoils the aimed one does it before anything is sent."""
+        messages = make_messages(self.flow.workload, self.nonce, self.plan.messages, self.flow.promise.ordered_by)
+        for step in self.plan.steps:
+            spoil = getattr(self.rig.registry.fault(step.fault), "spoil", None)
+            if spoil:
+                messages[self.plan.target] = spoil(messages[self.plan.target])
+        return messages
 
     def _workload(self) -> Workload:
         work, producer, messages = self.flow.workload, self.flow.producer, self.breaking.messages

@@ -29,6 +29,11 @@ class GateTicket:
         what = "what was held is thrown away" if held else "the gate had let go before it was told to"
         return Evidence(held, what, {"discarded": held})
 
+    def forward(self) -> Evidence:
+        held = self._release(self._hold.gate, True)
+        what = "what was held goes on" if held else "the gate had let go before it was told to"
+        return Evidence(held, what, {"forwarded": held})
+
     def await_gone(self, timeout_s: float) -> Evidence:
         observer, hold = self._observer, self._hold
         try:

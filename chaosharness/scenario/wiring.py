@@ -15,10 +15,12 @@ from pathlib import Path
 from chaosharness.flowfile.names import effect_name
 from chaosharness.flowfile.templates import fill, names_in, with_attributes
 from chaosharness.links.link import Link
-from chaosharness.model.address import BROKER, HARNESS, Address, LinkId
-from chaosharness.model.flow import Effect, Flow, Service
+from chaosharness.model.address import BROKER, EFFECT, HARNESS, STORE, Address, LinkId
+from chaosharness.model.errors import HarnessBroke
+from chaosharness.model.flow import Effect, Flow, Service, StoreUse
 from chaosharness.ports.launch import ContainerRecipe, Instance, Namespace, Recipe
-from chaosharness.ports.plugin import Broker
+from chaosharness.ports.plugin import Broker, Store, StoreTarget
+from chaosharness.ports.wire import CodecOptions
 from chaosharness.scenario.rig import Rig, Running
 from chaosharness.systems.command import command_recipe
 from chaosharness.systems.container import container_recipe
@@ -36,6 +38,16 @@ def with_reader(flow: Flow, broker: Broker) -> Flow:
     return replace(flow, consumer=reader, effects=(ARRIVAL,))
 
 
+@dataclass(frozen=True, slots=True)
+class StorePlace:
+    """A store of the scenario: where it is, and the piece of it that is the scenario's."""
+
+    use: StoreUse
+    store: Store
+    running: Running
+    namespace: Namespace
+
+
 @dataclass(slots=True)
 class Wiring:
     """Built before a system under test starts, taken down after it has stopped."""
@@ -49,6 +61,8 @@ class Wiring:
     nonce: str
     running: Running = field(init=False)
     namespace: Namespace = field(init=False)
+    stores: dict[str, StorePlace] = field(default_factory=dict)
+    """By the names that links have: `dedup`; another flow's own: `FLOW.dedup`."""
     links: dict[LinkId, Link] = field(default_factory=dict)
     instances: dict[tuple[str, int], Instance] = field(default_factory=dict)
     direct: set[Address] = field(default_factory=set)
@@ -72,6 +86,43 @@ class Wiring:
             for effect in flow.effects:
                 sink = rig.registry.sink(effect.sink)
                 rig.relay.add_sink(self._sink_name(flow, effect), sink.stub, sink.stub_options(effect))
+            for use in flow.stores:
+                self._open_store(self._store_name(flow, use), use)
+
+    def _open_store(self, name: str, use: StoreUse) -> None:
+        if name in self.stores:
+            return
+        store = self.rig.registry.store(use.kind)
+        running = self.rig.stores[store.server]
+        namespace = running.server.lease(running.instance, f"{self.nonce}-{name}")
+        self._ends.callback(running.server.release, running.instance, namespace)
+        self.direct.update(running.instance.nodes.values())
+        self.stores[name] = StorePlace(use, store, running, namespace)
+
+    def store_target(self, held: LinkId) -> StoreTarget | None:
+        """The store that `held` leads to, else the flow's first; with the link of the same replica to it."""
+        name = held.server.removeprefix(STORE) if held.server.startswith(STORE) else None
+        name = name or next((self._store_name(self.flow, use) for use in self.flow.stores), None)
+        place = self.stores.get(name) if name else None
+        if place is None:
+            return None
+        running = place.running
+        return StoreTarget(
+            use=place.use,
+            store=place.store,
+            server=running.instance,
+            server_ready=lambda: running.server.wait_ready(running.instance),
+            namespace=place.namespace,
+            link=self.links.get(LinkId(held.service, held.replica, f"{STORE}{name}")),
+        )
+
+    def sink_of(self, held: LinkId) -> str:
+        """The sink that `held` leads to, else the flow's first. Raises HarnessBroke where the flow has none."""
+        if held.server.startswith(EFFECT):
+            return held.server.removeprefix(EFFECT)
+        for effect in self.flow.effects:
+            return self._sink_name(self.flow, effect)
+        raise HarnessBroke(f"the flow {self.flow.name} has no sink")
 
     def take_down(self) -> None:
         """Removes links and gives the namespace back; the relay's scenario must have ended."""
@@ -123,12 +174,30 @@ class Wiring:
                 bare, full = effect_name(effect), f"{flow.name}.{effect_name(effect)}"
                 wanted = {*with_attributes(full), *(with_attributes(bare) if flow is self.flow else ())}
                 if used & wanted:
-                    named = self._effect(service, replica, flow, effect)
-                    values |= {full + suffix: text for suffix, text in named.items()}
-                    if flow is self.flow:
-                        values |= {bare + suffix: text for suffix, text in named.items()}
+                    values |= self._named(flow, bare, self._effect(service, replica, flow, effect))
+            for use in flow.stores:
+                bare, full = f"stores.{use.name}", f"{flow.name}.stores.{use.name}"
+                wanted = {*with_attributes(full), *(with_attributes(bare) if flow is self.flow else ())}
+                if used & wanted:
+                    values |= self._named(flow, bare, self._store(service, replica, self._store_name(flow, use)))
             values |= {f"{flow.name}.{name}": text for name, text in list(values.items()) if name.startswith("broker")}
         return values
+
+    def _named(self, flow: Flow, bare: str, texts: Mapping[str, str]) -> dict[str, str]:
+        """Under the flow's name; for the flow that is run also without it."""
+        names = [f"{flow.name}.{bare}", *([bare] if flow is self.flow else [])]
+        return {name + suffix: text for name in names for suffix, text in texts.items()}
+
+    def _store(self, service: Service, replica: int, name: str) -> Mapping[str, str]:
+        place = self.stores[name]
+        link = self._link(LinkId(service.name, replica, STORE + name), lambda link: self._store_tap(link, place))
+        address = _seen_by(service, link)
+        text = place.store.connection_string(address, place.namespace)
+        return {"": text, ".host": address.host, ".port": str(address.port)}
+
+    def _store_tap(self, link: LinkId, place: StorePlace) -> Address:
+        upstream = place.running.instance.nodes[place.running.server.port]
+        return self.rig.relay.tap(link, upstream, place.store.codec, CodecOptions(place.use.name))
 
     def _connection(self, name: str, service: Service, replica: int, producer: bool) -> dict[str, str]:
         link = self._link(LinkId(service.name, replica, BROKER), lambda link: self._tap(link, producer))
@@ -138,7 +207,7 @@ class Wiring:
 
     def _effect(self, service: Service, replica: int, flow: Flow, effect: Effect) -> Mapping[str, str]:
         name = self._sink_name(flow, effect)
-        link = self._link(LinkId(service.name, replica, f"effect.{name}"), lambda link: self.rig.relay.sink(name, link))
+        link = self._link(LinkId(service.name, replica, EFFECT + name), lambda link: self.rig.relay.sink(name, link))
         sink = self.rig.registry.sink(effect.sink)
         address = _seen_by(service, link)
         return {"": sink.connection_string(address), ".host": address.host, ".port": str(address.port)}
@@ -157,6 +226,9 @@ class Wiring:
         upstream = self.running.instance.nodes[self.running.server.port]
         options = self.broker.codec_options(self.flow.source, producer)
         return self.rig.relay.tap(link, upstream, self.broker.codec, options)
+
+    def _store_name(self, flow: Flow, use: StoreUse) -> str:
+        return use.name if flow is self.flow or use.shared else f"{flow.name}.{use.name}"
 
     def _sink_name(self, flow: Flow, effect: Effect) -> str:
         return effect.name if flow is self.flow else f"{flow.name}.{effect.name}"

@@ -1,5 +1,7 @@
 """The workload: sends a scenario's messages, keeps some in flight, writes every operation down before and after.
 
+Of each ordering key at most one is in flight.
+
 It runs in a thread of its own: a first part, then, when told that the fault has healed, what was kept back.
 """
 
@@ -8,8 +10,9 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from typing import Any
 
 from chaosharness.ledger.writer import Ledger
 from chaosharness.model.errors import ChaosError, HarnessBroke
@@ -32,9 +35,10 @@ class Operations:
         self._numbers = itertools.count(first)
         self._open: dict[str, int] = {}
 
-    def invoke(self, key: str, by: str) -> None:
+    def invoke(self, key: str, by: str, says: Mapping[str, Any] | None = None) -> None:
         self._open[key] = number = next(self._numbers)
-        self._ledger.append(Kind.INVOKE, [key], data={"op": number, "producer": self._producer, "by": by})
+        data = {"op": number, "producer": self._producer, "by": by, **(says or {})}
+        self._ledger.append(Kind.INVOKE, [key], data=data)
 
     def complete(self, completion: Completion) -> None:
         number = self._open.pop(completion.key)
@@ -75,6 +79,8 @@ class Workload(threading.Thread):
         self._complete_within_s = complete_within_s
         self._own = own
         self._sender: Sender | None = None
+        self._ordering: dict[str, str | None] = {}
+        """key → its ordering key"""
         self._refused = "not tried"
         self._begin = threading.Event()
         self._go_on = threading.Event()
@@ -127,17 +133,25 @@ class Workload(threading.Thread):
         for number, message in enumerate(messages):
             if self._rate_per_s:
                 self._collect_until(began + number / self._rate_per_s)
-            while len(self._operations.outstanding) >= self._in_flight and not self._stopping.is_set():
+            while self._must_wait(message) and not self._stopping.is_set():
                 self._collect_one(message.key)
             if self._stopping.is_set():
                 return
             sender = self._connected()
             if sender is None:
                 return
-            self._operations.invoke(message.key, "workload")
+            self._operations.invoke(message.key, "workload", message.says)
+            self._ordering[message.key] = message.ordering
             sender.send(message)
         while self._operations.outstanding and not self._stopping.is_set():
             self._collect_one("the last")
+
+    def _must_wait(self, message: Message) -> bool:
+        """As many as may be are in flight, or one of the same ordering key: only what was published one after the other
+        has an order that can be compared."""
+        outstanding = self._operations.outstanding
+        same = message.ordering is not None and message.ordering in map(self._ordering.get, outstanding)
+        return same or len(outstanding) >= self._in_flight
 
     def _connected(self) -> Sender | None:
         """The sender, connected anew where there is none; None when it is time to stop."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from chaosharness.model.flow import Flow
 from chaosharness.model.plan import Cell
-from chaosharness.registry import Registry, check_only, select
+from chaosharness.registry import Registry, cell_glob, check_only, select
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,8 @@ class Choice:
 
 def choose(registry: Registry, flows: Sequence[Flow], only: Sequence[str] = ()) -> list[Choice]:
     """Every cell that is asked for, applicable or not, in the flows' order. Raises BadInput if `only` matches none."""
-    cells = {flow.name: registry.cells(flow) for flow in flows}
+    asked = [cell_glob(glob) for glob in only]
+    cells = {flow.name: registry.cells(flow, asked) for flow in flows}
     if only:
         check_only(only, [str(cell.id) for row in cells.values() for cell in row])
     return [

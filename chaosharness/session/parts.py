@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from chaosharness.keeper.client import KeeperClient
@@ -26,8 +27,21 @@ from chaosharness.servers.local import LocalLauncher
 from chaosharness.servers.toxiproxy import FEWEST_LINKS, Toxiproxy
 from chaosharness.session.backend import Backend, check_images, images_of
 
-Wanted = tuple[str, Image | None]
-"""A server by its name and, on docker, its image."""
+BROKERS, STORES = "", "store"
+"""What a server is for; a store's is never a broker's: a fault of the one must leave the other alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A server by its name, on docker by its image too, and what it is for."""
+
+    name: str
+    image: Image | None
+    role: str = BROKERS
+
+    @property
+    def folder(self) -> str:
+        return f"{self.name}-{self.role}" if self.role else self.name
 
 
 class Parts:
@@ -42,8 +56,8 @@ class Parts:
         self._backend = backend
         self._folder = folder
         self._round = 1
-        self._refused: dict[frozenset[Wanted | tuple[str, str]], ChaosError] = {}
-        self._broke_once: set[frozenset[Wanted | tuple[str, str]]] = set()
+        self._refused: dict[frozenset[object], ChaosError] = {}
+        self._broke_once: set[frozenset[object]] = set()
         self._forget()
 
     def _forget(self) -> None:
@@ -70,14 +84,17 @@ class Parts:
         check_images(self._backend, flows)
         images = {name: image for flow in reversed(flows) for name, image in flow.images.items()}
         services = images_of(flows)
-        names = sorted({self._registry.broker(flow.source.broker).server for flow in flows})
-        wanted = [self._wanted(name, images) for name in names]
+        for_brokers = {self._registry.broker(flow.source.broker).server for flow in flows}
+        for_stores = {self._registry.store(use.kind).server for flow in flows for use in flow.stores}
+        wanted = [
+            Wanted(name, self._image(name, self._registry.server(name).image, images), role)
+            for names, role in ((for_brokers, BROKERS), (for_stores, STORES))
+            for name in sorted(names)
+        ]
         proxy = self._image("toxiproxy", Toxiproxy.image, images), links_of(flows)
         if self._rig and (self._toxiproxy[0] != proxy[0] or self._toxiproxy[1] < proxy[1]):
             self.close()  # its ports are published when its container is made
-        everything: frozenset[Wanted | tuple[str, str]] = frozenset(
-            {*wanted, ("toxiproxy", proxy[0]), *services.items()}
-        )
+        everything: frozenset[object] = frozenset({*wanted, ("toxiproxy", proxy[0]), *services.items()})
         if everything in self._refused:
             raise self._refused[everything]
         try:
@@ -89,13 +106,11 @@ class Parts:
             self._broke_once.add(everything)
             self.close()
             raise
-        rig.servers = {wanted[0]: self._servers[wanted] for wanted in wanted}
+        rig.servers = {one.name: self._servers[one] for one in wanted if one.role == BROKERS}
+        rig.stores = {one.name: self._servers[one] for one in wanted if one.role == STORES}
         return rig
 
     # how
-
-    def _wanted(self, name: str, images: Mapping[str, str]) -> Wanted:
-        return name, self._image(name, self._registry.server(name).image, images)
 
     def _image(self, name: str, official: str, images: Mapping[str, str]) -> Image | None:
         return image_of(name, official, images) if self._backend.name == "docker" else None
@@ -103,7 +118,7 @@ class Parts:
     def _start(
         self, wanted: Iterable[Wanted], proxy_image: Image | None, links: int, services: Mapping[str, str]
     ) -> Rig:
-        servers = {one: self._registry.server(one[0]) for one in wanted if one not in self._servers}
+        servers = {one: self._registry.server(one.name) for one in wanted if one not in self._servers}
         toxiproxy = Toxiproxy(links)
         if self._backend.name == "local":
             _check_available([server.available() for server in ([] if self._rig else [toxiproxy, *servers.values()])])
@@ -113,10 +128,11 @@ class Parts:
             self._ensured.add(image)
         with ThreadPoolExecutor(max_workers=8) as pool:
             starting = {
-                one: pool.submit(self._start_server, server, launcher, one[1]) for one, server in servers.items()
+                one: pool.submit(self._start_server, server, launcher, one.image, one.folder)
+                for one, server in servers.items()
             }
             if self._rig is None:
-                proxy = pool.submit(self._start_server, toxiproxy, launcher, proxy_image)
+                proxy = pool.submit(self._start_server, toxiproxy, launcher, proxy_image, Toxiproxy.name)
                 relay = RelayClient.start(launcher, _made(self._folder / "relay"))
                 self._ends.callback(relay.close)
                 self._rig = self._make_rig(launcher, relay, proxy.result())
@@ -150,15 +166,17 @@ class Parts:
             launcher=launcher,
             relay=relay,
             toxiproxies=toxiproxies,
+            toxiproxy_log=toxiproxy.log,
             link_ports=ports,
             way=way,
             servers={},
+            stores={},
             folder=self._folder,
         )
 
-    def _start_server(self, server: Server, launcher: Launcher, image: Image | None) -> Instance:
+    def _start_server(self, server: Server, launcher: Launcher, image: Image | None, called: str) -> Instance:
         name = server.name
-        folder = self._folder / (f"servers-{self._round}" if self._round > 1 else "servers") / name
+        folder = self._folder / (f"servers-{self._round}" if self._round > 1 else "servers") / called
         if image is None:
             assert self._keeper
             self._keeper.remove_on_end(folder / "data")
@@ -177,13 +195,13 @@ class Parts:
 def links_of(flows: Iterable[Flow]) -> int:
     """How many links a scenario of these flows may have at most, with one to spare for the probe."""
     flows = list(flows)
-    reached = 1 + sum(len(flow.effects) or 1 for flow in flows)
+    reached = 1 + sum((len(flow.effects) or 1) + len(flow.stores) for flow in flows)
     services: dict[str, Service] = {}
     for flow in flows:
         for service in (flow.consumer, flow.producer.service if flow.producer else None):
             if service:
                 services[service.name] = service
-    replicas = 1 + sum(service.replicas for service in services.values())
+    replicas = 2 + sum(service.replicas for service in services.values())  # the harness, and one that may join
     return max(FEWEST_LINKS, 1 + replicas * reached)
 
 

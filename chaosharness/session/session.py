@@ -82,8 +82,8 @@ class Session:
         self._flows[flow.name] = flow
         if cell.not_applicable or cell.aim is None:
             return self._keep(self._not_applicable(flow, cell))
-        fault = self.registry.fault(cell.id.faults[0])
-        plan = make_plan(flow, cell, fault, self.seed, self._target)
+        faults = [self.registry.fault(name) for name in cell.id.faults]
+        plan = make_plan(flow, cell, faults, self.seed, self._target)
         return self.run_plan(flow, plan, others, reproduce)
 
     def run_plan(self, flow: Flow, plan: Plan, others: Sequence[Flow] = (), reproduce: str = "") -> Result:

@@ -6,13 +6,17 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from chaosharness.model.address import Address
+from chaosharness.model.address import EFFECT, Address
 from chaosharness.model.aim import HARNESS_CONSUMES, Aim
 from chaosharness.model.flow import Effect, Flow
 from chaosharness.model.gate import Point
 from chaosharness.model.key import Place
 from chaosharness.model.window import Actor
 
+REPLICA = ("crash", "crash-child", "crash-parent", "term", "freeze")
+"""Faults of the replica that has the request under way."""
+TO_BROKER = ("partition", "broker-kill", "broker-restart")
+"""Faults between that replica and the broker."""
 METHODS = ("POST", "PUT", "PATCH", "DELETE", "GET", "HEAD", "OPTIONS")
 TARGET = re.compile(r"([A-Z]+) (/\S*)")
 
@@ -59,18 +63,22 @@ class HttpSink:
         return f"http://{address}"
 
     def aims(self, flow: Flow, effect: Effect) -> Sequence[Aim]:
-        """A request held before it is applied, and its answer held after."""
-        declined = {} if flow.consumer else {"*": HARNESS_CONSUMES}
-        server = f"effect.{effect.name}"
+        """A request held before it is applied, and its answer held after.
+
+        What a fault of the broker or of the link to it leaves to be handed over again is the broker's to promise.
+        """
+        at_request = (*REPLICA, *TO_BROKER, "outage")
+        at_response = (*REPLICA, *TO_BROKER)
         return (
-            Aim("deliver-effect", Point.REQUEST, Actor.CONSUMER, server, ("crash",), declined=declined),
-            Aim(
-                "effect-response",
-                Point.RESPONSE,
-                Actor.CONSUMER,
-                server,
-                ("crash",),
-                redelivers=frozenset({"crash"}),
-                declined=declined,
-            ),
+            _aim(flow, effect, "deliver-effect", Point.REQUEST, *at_request),
+            _aim(flow, effect, "effect-response", Point.RESPONSE, "response-lost", "reset"),
+            _aim(flow, effect, "effect-response", Point.RESPONSE, *at_response, again=True),
+            _aim(flow, effect, "effect-response", Point.REQUEST, "apply-late"),
         )
+
+
+def _aim(flow: Flow, effect: Effect, window: str, point: Point, *offers: str, again: bool = False) -> Aim:
+    """`again`: an effect was applied, and its delivery, unsettled, is handed over again."""
+    declined = {} if flow.consumer else {"*": HARNESS_CONSUMES}
+    promised = frozenset(offers if again else ())
+    return Aim(window, point, Actor.CONSUMER, f"{EFFECT}{effect.name}", offers, promised, declined=declined)

@@ -51,6 +51,7 @@ class Plugins:
             "sinks": ["http", "toybox"],
             "faults": ["ack-lost", "broker-kill", "crash", "partition"],
             "servers": ["rabbitmq", "redis"],
+            "stores": ["redis"],
         }[group]
 
     def get(self, group: str, name: str) -> Any:

@@ -28,11 +28,6 @@ LATER = [
     ('http = "POST /v1/charges"', "smtp = true", "10: flow.payment.effect.smtp: not available yet: the effect smtp"),
     (
         "because =",
-        'ordered_by = "body:json:$.a"\nbecause =',
-        "3: flow.payment.ordered_by: not available yet: ordered_by",
-    ),
-    (
-        "because =",
         'scenarios = ["slow:crash"]\nbecause =',
         "3: flow.payment.scenarios: not available yet: the window of ",
     ),
@@ -43,23 +38,13 @@ LATER = [
     ),
     (
         "because =",
-        'scenarios = ["effect-ack:crash+partition"]\nbecause =',
-        "3: flow.payment.scenarios: not available yet: ",
-    ),
-    (
-        "because =",
-        'stores.dedup = "redis"\nbecause =',
-        '3: flow.payment.stores.dedup: not available yet: stores: "redis"',
+        'stores.dedup = "postgres"\nbecause =',
+        "3: flow.payment.stores.dedup: not available yet: the store postgres",
     ),
     (
         "because =",
         'workload.key_as = "uuid"\nbecause =',
         "3: flow.payment.workload.key_as: not available yet: key_as = ",
-    ),
-    (
-        "because =",
-        "workload.ordered_keys = 10\nbecause =",
-        "3: flow.payment.workload.ordered_keys: not available yet: o",
     ),
     (
         "because =",

@@ -121,7 +121,6 @@ def test_only_that_matches() -> None:
         ("pay[slow:*]", NotAvailableYet, "not available yet: the window slow"),
         ("*[slow:crash]", NotAvailableYet, "not available yet: the window slow"),
         ("pay[effect-ack:freeze]", NotAvailableYet, "not available yet: the fault freeze"),
-        ("pay[effect-ack:crash+cut]", NotAvailableYet, "not available yet: two faults in one scenario: crash+cut"),
         ("other[slow:crash]", BadInput, "matches no scenario"),
     ],
 )
