@@ -82,7 +82,9 @@ def _read_json(body: bytes, steps: str) -> str | None:
             value = value[name] if name else value[int(index)]
     except (ValueError, KeyError, IndexError, TypeError, RecursionError):
         return None
-    return str(value) if isinstance(value, str | int) else None
+    if not isinstance(value, str | int):
+        return None
+    return str(value).encode("utf-8", "backslashreplace").decode()  # JSON can say half a surrogate pair, UTF-8 cannot
 
 
 class KeyFinder:

@@ -21,6 +21,11 @@ from chaosharness.relay.gates import ArmedGate, Gates, Recorder, wants_cut
 CLOSE_WITHIN_S = 2.0
 """How long a cut connection's other end may take to close before it is reset."""
 HIGH_WATER = 1 << 20
+KEPT_BYTES = 64 << 20
+"""What waits behind a hold, or for a broker that does not answer yet: a sender of more is not read until it goes on."""
+
+
+_OTHER = {Side.CLIENT: Side.SERVER, Side.SERVER: Side.CLIENT}
 
 
 class Record(Protocol):
@@ -42,6 +47,8 @@ class Stream:
         self._early: list[bytes] = []
         self._held_lane: int | None = None
         self._seen: list[Sighting] = []
+        self._kept = 0
+        """Bytes in `_stalled` or `_early`."""
         self._outgoing: list[bytes] = []
         """Forwarded, not yet recorded and written: what one read brought is one write to the ledger and one onward."""
 
@@ -49,15 +56,21 @@ class Stream:
         """Bytes from this direction's sender; also what is thrown away is decoded, so that the record says it."""
         if self.out is None and not self.dead:
             self._early.append(data)
+            self._keep(len(data))
             return
+        gave_up = False
         for unit in self.connection.codec.feed(self.side, data):
             self._take(unit)
+            gave_up = gave_up or any(sighting.kind is Kind.UNPARSED for sighting in unit.seen)
         self.flush()
+        if gave_up:
+            self.connection.other(self).feed(b"")
 
     def start(self, out: asyncio.Transport) -> None:
         """The receiver is there: send what came before it was."""
         self.out = out
         early, self._early = self._early, []
+        self._let_flow()
         for data in early:
             self.feed(data)
 
@@ -66,8 +79,10 @@ class Stream:
             self._discard(unit)
         elif unit.lane in self._stalled:
             self._stalled[unit.lane].append(unit)
+            self._keep(len(unit.data))
         elif unit.lane == BARRIER and self._stalled:
             self._stalled[BARRIER] = deque([unit])
+            self._keep(len(unit.data))
         else:
             self._pass(unit)
 
@@ -103,6 +118,7 @@ class Stream:
             self.dead = True
             return self._discard_stalled()
         lane, self._held_lane = self._held_lane, None
+        self._let_flow()
         waiting = self._stalled.pop(lane, deque()) if lane is not None else deque[Unit]()
         if waiting:
             self._forward(waiting.popleft())
@@ -113,6 +129,16 @@ class Stream:
                 self._take(unit)
         self.flush()
         return 0
+
+    def _keep(self, size: int) -> None:
+        self._kept += size
+        if self._kept > KEPT_BYTES:
+            self.connection.flow(self.side, pause=True, why="kept")
+
+    def _let_flow(self) -> None:
+        if self._kept > KEPT_BYTES:
+            self.connection.flow(self.side, pause=False, why="kept")
+        self._kept = 0
 
     def _forward(self, unit: Unit) -> None:
         self._seen += unit.seen
@@ -165,10 +191,10 @@ class End(asyncio.Protocol):
         self.connection.end_gone(self.side)
 
     def pause_writing(self) -> None:
-        self.connection.flow(self.side, pause=True)
+        self.connection.flow(_OTHER[self.side], pause=True, why="full")
 
     def resume_writing(self) -> None:
-        self.connection.flow(self.side, pause=False)
+        self.connection.flow(_OTHER[self.side], pause=False, why="full")
 
 
 class Connection:
@@ -196,6 +222,7 @@ class Connection:
         self.streams = {side: Stream(side, self) for side in Side}
         self.ends = {side: End(side, self) for side in Side}
         self._closing = False
+        self._pauses: dict[Side, set[str]] = {side: set() for side in Side}
         self._opened: list[Side] = []
         self._gone: set[Side] = set()
         self._connecting: asyncio.Task[None] | None = None
@@ -265,11 +292,17 @@ class Connection:
                 end.transport.abort()
         self._forget(self)
 
-    def flow(self, side: Side, pause: bool) -> None:
-        """Back-pressure: when `side` does not read, its peer is not read either."""
-        peer = self.ends[Side.SERVER if side is Side.CLIENT else Side.CLIENT].transport
-        if peer and not peer.is_closing():
-            if pause:
-                peer.pause_reading()
+    def other(self, stream: Stream) -> Stream:
+        """The other direction."""
+        return self.streams[_OTHER[stream.side]]
+
+    def flow(self, side: Side, *, pause: bool, why: str) -> None:
+        """Back-pressure: `side` is not read while its peer does not read ("full"), or too much waits here ("kept")."""
+        reasons = self._pauses[side]
+        (reasons.add if pause else reasons.discard)(why)
+        end = self.ends[side].transport
+        if end and not end.is_closing():
+            if reasons:
+                end.pause_reading()
             else:
-                peer.resume_reading()
+                end.resume_reading()

@@ -18,6 +18,9 @@ MAX_LINE = 64 * 1024
 """Longest inline command or header line, as in Redis (PROTO_INLINE_MAX_SIZE); error replies are far shorter."""
 MAX_BULK = 512 * 1024 * 1024
 """Redis's default proto-max-bulk-len."""
+MAX_FRAME = 64 << 20
+MAX_VALUES = 1 << 20
+"""Bounds of what is kept of one command or reply until it is whole: nobody's length field may cost more memory."""
 
 _NUMBER = re.compile(rb"[+-]?\d{1,20}")
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -61,12 +64,15 @@ class Framer:
     def __init__(self, requests: bool) -> None:
         """`requests`: clients send arrays of bulk strings, or inline commands, and nothing else."""
         self._requests = requests
+        self._what = "command" if requests else "reply"
         self._buffer = bytearray()
         self._at = 0
         """Where the next value of the current frame starts."""
         self._searched = 0
         """Up to here the current line holds no end of line."""
         self._open: list[_Aggregate] = []
+        self._values = 0
+        """How many values the current frame has announced."""
         self._kind = ""
         self._value: Value = None
 
@@ -97,6 +103,8 @@ class Framer:
             if kind in _AGGREGATES:
                 count = self._number(line, 2**31 - 1)
                 if count > 0:
+                    self._values += count
+                    self._bound("values", self._values, MAX_VALUES)
                     if not self._open and kind != "|":
                         self._kind = kind
                     self._open.append(_Aggregate(kind, count * _AGGREGATES[kind], []))
@@ -114,6 +122,7 @@ class Framer:
                     value = None
                 else:
                     start, after = after, after + length + 2
+                    self._bound("bytes", after, MAX_FRAME)
                     if len(buffer) < after:
                         return None
                     if buffer[after - 2 : after] != b"\r\n":
@@ -138,6 +147,11 @@ class Framer:
 
     def _go_on(self, at: int) -> None:
         self._at = self._searched = at
+        self._bound("bytes", at, MAX_FRAME)
+
+    def _bound(self, what: str, found: int, most: int) -> None:
+        if found > most:
+            raise Malformed(f"a {self._what} of {found} {what} or more: the tap keeps at most {most} until it is whole")
 
     def _place(self, value: Value) -> bool:
         """Puts a value where it belongs; True when the frame is whole (`_value` has it)."""
@@ -158,6 +172,7 @@ class Framer:
         data = bytes(self._buffer[: self._at])
         del self._buffer[: self._at]
         self._go_on(0)
+        self._values = 0
         return Frame(data, self._kind, self._value)
 
     def _inline(self) -> Frame | None:

@@ -124,7 +124,7 @@ def test_the_negotiated_frame_size_bounds_both_directions() -> None:
     assert only(seen(wire.codec.feed(S, oversized)), Kind.UNPARSED).data["reason"].startswith("server: ")
     wire = Wire()
     wire.client(f(Connection.TuneOk(0, 0, 0), 0))
-    assert wire.codec.feed(S, b"\x03\x00\x01" + (1 << 28).to_bytes(4, "big")) == []
+    assert wire.codec.feed(S, b"\x03\x00\x01" + (1 << 27).to_bytes(4, "big")) == []
 
 
 # -- interleaving -----------------------------------------------------------------------------------------------------

@@ -75,7 +75,7 @@ class AmqpCodec:
         read = self._dialogue.read(side, stretch)
         if read.frame_max is not None:
             for framer in self._framers.values():
-                framer.limit = read.frame_max or UNLIMITED
+                framer.limit = min(read.frame_max or UNLIMITED, UNLIMITED)
         seen = tuple(read.seen)
         if read.covered:
             return Confirm(stretch.data, stretch.channel, seen, read.covered)

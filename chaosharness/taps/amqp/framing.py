@@ -25,8 +25,10 @@ _LEAST_HEADER = 22
 _SPOKEN = (b"AMQP\0\0\x09\x01", b"AMQP\x01\x01\x09\x01")
 """The header of the specification, and the one that Qpid's 0-9-1 clients send."""
 BEFORE_TUNE = 1 << 20
-UNLIMITED = 1 << 29
-"""Bounds on one frame before connection.tune-ok, and where that sets none: beyond them it is no frame."""
+"""Bound on one frame before connection.tune-ok: beyond it, it is no frame."""
+UNLIMITED = MAX_KEPT = 128 << 20
+"""Bound on one frame where tune-ok sets none, and on all that is kept of messages until they are whole: RabbitMQ takes
+no larger message, and nobody's length field may cost more memory."""
 
 
 class Malformed(Exception):
@@ -52,6 +54,8 @@ class _Message:
     header: bytes = b""
     bodies: list[bytes] = field(default_factory=list)
     missing: int = 0
+    kept: int = 0
+    """Bytes that it has, and those that its header promises."""
 
 
 class Framer:
@@ -63,6 +67,8 @@ class Framer:
         self._buffer = bytearray()
         self._opened = False
         self._messages: dict[int, _Message] = {}
+        self._kept = 0
+        """Bytes in the messages that are not whole."""
         self._ready: deque[Stretch] = deque()
 
     def push(self, data: bytes) -> None:
@@ -136,13 +142,15 @@ class Framer:
                 self._flush(channel)
             payload = raw[7:-1]
             if method_id(payload) in BEARS_CONTENT:
-                self._messages[channel] = _Message(payload, [raw])
+                self._messages[channel] = message = _Message(payload, [raw])
+                self._keep(message, len(raw))
             else:
                 self._ready.append(Stretch(METHOD, channel, raw, payload))
         elif message and kind == HEADER and not message.header and len(raw) >= _LEAST_HEADER:
             message.frames.append(raw)
             message.header = raw[7:-1]
             message.missing = _BODY_SIZE.unpack_from(message.header, 4)[0]
+            self._keep(message, len(raw) + message.missing)
             self._complete(channel, message)
         elif message and kind == BODY and message.header:
             message.frames.append(raw)
@@ -154,16 +162,25 @@ class Framer:
                 self._flush(channel)
             self._ready.append(Stretch(kind, channel, raw))
 
+    def _keep(self, message: _Message, size: int) -> None:
+        message.kept += size
+        self._kept += size
+        if self._kept > MAX_KEPT:
+            raise Malformed(f"messages of {self._kept} bytes: the tap keeps at most {MAX_KEPT} until they are whole")
+
     def _complete(self, channel: int, message: _Message) -> None:
         if message.missing > 0:
             return
         del self._messages[channel]
+        self._kept -= message.kept
         data, body = b"".join(message.frames), b"".join(message.bodies)
         self._ready.append(Stretch(METHOD, channel, data, message.method, message.header, body))
 
     def _flush(self, channel: int) -> None:
         """Passes on the frames of a message that will not be completed; what it would have been is nobody's."""
-        self._ready.append(Stretch(BODY, channel, b"".join(self._messages.pop(channel).frames)))
+        message = self._messages.pop(channel)
+        self._kept -= message.kept
+        self._ready.append(Stretch(BODY, channel, b"".join(message.frames)))
 
 
 def _refuse_tls(start: bytes, side: Side) -> None:
