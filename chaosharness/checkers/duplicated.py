@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from chaosharness.checkers.evidence import example, fault, pick
 from chaosharness.checkers.facts import Seen
 from chaosharness.checkers.semantics import breaks
-from chaosharness.checkers.sets import Case, excess
+from chaosharness.checkers.sets import Case, excess, intended
 from chaosharness.model.event import Kind
 from chaosharness.model.semantic import Semantic
 from chaosharness.model.verdict import Finding, FindingKind
@@ -34,7 +34,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 def attribution(case: Case, key: str) -> str:
     """In words, as the module's docstring gives them."""
-    if not case.promise.count:
+    if not intended(case.facts, case.promise, key):
         return "applied, though no effect is intended"
     handed, published = _handed_over(case, key), _published(case, key)
     if any(seen.get("redelivered") is True for seen in handed) or len(handed) > len(published) > 0:
@@ -54,9 +54,11 @@ def upstream(case: Case) -> frozenset[str]:
 
     SEMANTICS: `republish` is not held against `max_duplicates`, nor against at_most_once.
     """
-    if "republish" not in case.aimed.faults or excess(case.facts, case.promise, case.aimed.key) > case.promise.count:
+    key = case.aimed.key
+    of_two = intended(case.facts, case.promise, key)
+    if "republish" not in case.aimed.faults or excess(case.facts, case.promise, key) > of_two:
         return frozenset()
-    return case.sets.duplicated & {case.aimed.key}
+    return case.sets.duplicated & {key}
 
 
 def _excused(case: Case, keys: list[str]) -> bool:

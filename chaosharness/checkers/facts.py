@@ -82,6 +82,8 @@ class Facts:
     effects: Mapping[str, Sequence[Seen]]
     """Distinct effects of a key: an id that was recorded twice counts once."""
     operations: Mapping[str, Sequence[Operation]]
+    owes: Mapping[str, int | Mapping[str, int]]
+    """Key → effects owed, in all or by sink, where the message is of a payload class with a count of its own."""
     unended: frozenset[str]
     """Origins whose last event is not `end`."""
 
@@ -142,6 +144,7 @@ def gather(history: History) -> Facts:
         keyed=dict(keyed),
         effects=_effects(kinds[Kind.EFFECT]),
         operations=_operations(kinds[Kind.INVOKE], kinds[Kind.COMPLETE]),
+        owes=_owes(kinds[Kind.INVOKE]),
         unended=frozenset(origin for origin, kind in latest.items() if kind is not Kind.END),
     )
 
@@ -154,6 +157,25 @@ def _effects(seen: Sequence[Seen]) -> dict[str, list[Seen]]:
         for key in one.event.keys:
             distinct[key].setdefault(identity, one)
     return {key: list(found.values()) for key, found in distinct.items()}
+
+
+def _owes(invoked: Sequence[Seen]) -> dict[str, int | Mapping[str, int]]:
+    owes: dict[str, int | Mapping[str, int]] = {}
+    for seen in invoked:
+        counts, count = seen.get("counts"), seen.get("count")
+        if isinstance(counts, Mapping) and counts and all(_is_count(one) for one in counts.values()):
+            owed: int | Mapping[str, int] = {str(sink): one for sink, one in counts.items()}
+        elif _is_count(count):
+            owed = count
+        else:
+            continue
+        for key in seen.event.keys:
+            owes.setdefault(key, owed)
+    return owes
+
+
+def _is_count(found: object) -> bool:
+    return isinstance(found, int) and not isinstance(found, bool) and found >= 0
 
 
 def _operations(invoked: Sequence[Seen], completed: Sequence[Seen]) -> dict[str, list[Operation]]:

@@ -3,7 +3,8 @@
 The attribution is the furthest that a lost message is known to have come, looked up in this order:
 
 1. A tap saw it handed over and not thrown away on the way (or the consumer was seen to act on it):
-   - and settled for good, or settled by being handed over: `acked without effect`
+   - and settled for good, or settled by being handed over: `acked without effect`; of a message that can never
+     succeed: `poison: settled without effect and not dead-lettered`
    - else: `delivered without effect`
 2. It was handed over, each time thrown away on the way (cut, discarded, swallowed by a partition), and settled by that;
    or no tap saw it handed over, but a connection on which deliveries settle by themselves had ended, and the broker may
@@ -22,7 +23,7 @@ from chaosharness.checkers.evidence import example, fault, pick, promised
 from chaosharness.checkers.facts import Seen, first, last, link_of
 from chaosharness.checkers.hit import KILLS_BROKER, LINK_FAULTS, parse_link
 from chaosharness.checkers.semantics import breaks
-from chaosharness.checkers.sets import Case
+from chaosharness.checkers.sets import Case, poison
 from chaosharness.model.event import Kind
 from chaosharness.model.verdict import Finding, FindingKind
 
@@ -31,6 +32,7 @@ DELIVERED = "delivered without effect"
 NEVER_DELIVERED = "never delivered"
 BY_THE_BROKER = "lost by the broker"
 NEVER_ACCEPTED = "never accepted"
+VANISHED = "poison: settled without effect and not dead-lettered"
 
 ACTED_ON = (Kind.REQUEST, Kind.EFFECT, Kind.REPLAY, Kind.REFUSED, Kind.KEY_REUSED, Kind.DISCARDED)
 
@@ -57,10 +59,12 @@ def find(case: Case) -> Iterator[Finding]:
 
 
 def attribution(case: Case, key: str) -> str:
-    """One of the five; the module's docstring gives the order."""
+    """One of the six; the module's docstring gives the order."""
     deliveries = case.facts.about(key, Kind.DELIVER)
     if deliveries and (case.facts.about(key, *ACTED_ON) or any(not _fell(case, seen) for seen in deliveries)):
-        return ACKED if settled_by(case, key) else DELIVERED
+        if settled_by(case, key):
+            return VANISHED if key in poison(case.aimed) else ACKED
+        return DELIVERED
     if not deliveries and key not in case.sets.confirmed:
         return NEVER_ACCEPTED
     written_away = settled_by(case, key) if deliveries else _settles_into_the_void(case)
@@ -79,7 +83,7 @@ def how_settled(case: Case) -> list[str]:
     ways: Counter[str] = Counter()
     for key in case.sets.lost:
         settle = settled_by(case, key)
-        if settle and attribution(case, key) == ACKED:
+        if settle and attribution(case, key) in (ACKED, VANISHED):
             by = "by being handed over" if settle.event.kind is Kind.DELIVER else f"by {settle.get('how')}"
             ways[by] += 1
     return [f"acked without effect: {count} settled {by}" for by, count in sorted(ways.items())]

@@ -12,7 +12,7 @@ from chaosharness.checkers.facts import Seen, after, first, last, link_of
 from chaosharness.checkers.hit import parse_link
 from chaosharness.checkers.quiet import quiet_end
 from chaosharness.checkers.redelivery import redelivered
-from chaosharness.checkers.sets import Case, drain_end
+from chaosharness.checkers.sets import Case, drain_end, intended
 from chaosharness.model.address import HARNESS
 from chaosharness.model.event import Kind
 from chaosharness.model.verdict import Code, Missing
@@ -34,6 +34,8 @@ def workload_ran(case: Case) -> Missing | None:
     later = len(after(invoked, healed.at)) if healed else kept
     if later < kept:
         return Missing(code, f"of {kept} messages kept back until after the heal {later} were published")
+    if case.promise.ordered_by and not case.sets.order.compared:
+        return Missing(code, f"no two messages of one {case.promise.ordered_by} were published one after the other")
     return None
 
 
@@ -130,7 +132,8 @@ def progress_after(case: Case) -> Missing | None:
     fresh = {op.key for op in case.facts.workload() if op.invoked and op.invoked.at > healed.at}
     if not fresh:
         return Missing(Code.PROGRESS_AFTER, "nothing was published after the heal")
-    kinds = (Kind.EFFECT,) if case.promise.count else (Kind.EFFECT, Kind.SETTLE)
+    owing = any(intended(case.facts, case.promise, key) for key in fresh)
+    kinds = (Kind.EFFECT,) if owing else (Kind.EFFECT, Kind.SETTLE)
     came = any(fresh & set(seen.event.keys) for seen in after(case.facts.of(*kinds), healed.at) if not seen.discarded)
     return (
         None

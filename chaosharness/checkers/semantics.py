@@ -11,8 +11,9 @@ K = FindingKind
 NEVER = frozenset({K.UNEXPECTED, K.PHANTOM})
 NO_DUPLICATE = frozenset({K.DUPLICATED})
 NO_LOSS = frozenset({K.LOST, K.PARKED, K.STRANDED})
-ANY = frozenset({K.LATE, K.BOUND_EXCEEDED, K.KEY_REUSED, K.PRODUCER_GAVE_UP})
-"""These break any semantic; they say nothing about which semantic was observed."""
+ANY = frozenset({K.REORDERED, K.REGRESSED, K.LATE, K.BOUND_EXCEEDED, K.KEY_REUSED, K.PRODUCER_GAVE_UP})
+"""These break any semantic; they say nothing about which semantic was observed. Order is looked at only where the
+promise has `ordered_by`."""
 
 FORBIDS: dict[Semantic, frozenset[FindingKind]] = {
     Semantic.AT_MOST_ONCE: NEVER | NO_DUPLICATE,

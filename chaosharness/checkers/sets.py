@@ -1,22 +1,25 @@
 """The sets of SEMANTICS, decided when the drain has ended, as sets of keys.
 
-Goes in: `Facts`, `Hit`, `Promise`. Comes out: frozen `Sets`. A key is in at most one of lost, parked (among those that
-are short of effects), stuck and stranded.
+Goes in: `Facts`, `Hit`, `Promise`, `Aimed`. Comes out: frozen `Sets`. A key is in at most one of lost, parked (among
+those that are short of effects), stuck and stranded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from chaosharness.checkers.facts import Facts, Operation, Seen, after, last
 from chaosharness.checkers.hit import Hit
+from chaosharness.checkers.ordering import Order, compare
 from chaosharness.model.event import Kind
 from chaosharness.model.history import Aimed
 from chaosharness.model.semantic import Promise
 
 Keys = frozenset[str]
 DRAIN_ENDS = (Kind.DRAINED, Kind.DRAIN_EXPIRED)
+POISON = frozenset({"malformed", "reject", "killer"})
+"""Faults that make the aimed message one that can never succeed: the dead-letter place is where it belongs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class Sets:
     short: Keys
     """Owed, with fewer effects than intended."""
     lost: Keys
-    """Short, not held, not parked."""
+    """Short, not held, not dead-lettered."""
     stranded: Keys
     """Short, held, and abandoned: see `abandoned`."""
     stuck: Keys
@@ -49,6 +52,9 @@ class Sets:
     """Held; nobody tried to reclaim them or had them again after the fault; later messages went through; and one more
     restart with a new identity did not bring them back."""
     parked: Keys
+    """Ended in the declared dead-letter place, which is right for a poison message alone."""
+    dead: Keys
+    """The poison message, where it ended there."""
     duplicated: Keys
     """Attempted, with more effects than intended."""
     unexpected: Keys
@@ -61,6 +67,7 @@ class Sets:
     gave_up: Keys
     """In a producer window: nobody ever told the caller how it ended."""
     key_reused: Keys
+    order: Order
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,7 @@ def decide(facts: Facts, hit: Hit, promise: Promise, aimed: Aimed) -> Sets:
     owed = reported_ok | confirmed | (taken & delivered)
     held = facts.keys(Kind.YIELDS)
     parked = facts.keys(Kind.PARKED)
+    dead = parked & poison(aimed)
     short = frozenset(key for key in owed if shortfall(facts, promise, key) > 0)
     abandoned = _abandoned(facts, hit, held)
     with_effects = frozenset(facts.effects)
@@ -104,7 +112,8 @@ def decide(facts: Facts, hit: Hit, promise: Promise, aimed: Aimed) -> Sets:
         stuck=(short & held) - abandoned,
         leftover=held - short - abandoned,
         abandoned=abandoned,
-        parked=parked,
+        parked=parked - dead,
+        dead=dead,
         duplicated=frozenset(key for key in attempted & with_effects if excess(facts, promise, key) > 0),
         unexpected=with_effects - attempted,
         phantom=failed & with_effects,
@@ -112,7 +121,18 @@ def decide(facts: Facts, hit: Hit, promise: Promise, aimed: Aimed) -> Sets:
         late=_late(facts, hit, promise) & attempted,
         gave_up=_gave_up(facts) if aimed.producer_window and aimed.sut_producer else frozenset(),
         key_reused=facts.keys(Kind.KEY_REUSED),
+        order=compare(facts) if promise.ordered_by else Order(0, {}, {}),
     )
+
+
+def poison(aimed: Aimed) -> Keys:
+    """The aimed key, where a fault made it a message that can never succeed."""
+    return frozenset({aimed.key}) if POISON & set(aimed.faults) else frozenset()
+
+
+def intended(facts: Facts, promise: Promise, key: str) -> int:
+    """How many distinct effects the key owes, over all sinks together."""
+    return sum(intended for intended, _ in _tally(facts, promise, key))
 
 
 def shortfall(facts: Facts, promise: Promise, key: str) -> int:
@@ -125,13 +145,31 @@ def excess(facts: Facts, promise: Promise, key: str) -> int:
     return sum(max(0, found - intended) for intended, found in _tally(facts, promise, key))
 
 
+def _owed(facts: Facts, promise: Promise, key: str) -> int | Mapping[str, int]:
+    """In all, or by sink: the message's own, where its payload class has a count, else the flow's."""
+    return facts.owes.get(key, promise.counts or promise.count)
+
+
 def _tally(facts: Facts, promise: Promise, key: str) -> list[tuple[int, int]]:
+    """(intended, found) of each sink; of all together where the promise does not tell them apart."""
     seen = facts.effects.get(key, ())
-    if not promise.counts:
-        return [(promise.count, len(seen))]
+    owed = _owed(facts, promise, key)
+    if isinstance(owed, int):
+        return [(owed, len(seen))]
     sinks = [str(one.get("sink")) for one in seen]
-    names = {*promise.counts, *sinks}
-    return [(promise.counts.get(name, 0), sinks.count(name)) for name in names]
+    names = {*owed, *sinks}
+    return [(owed.get(name, 0), sinks.count(name)) for name in names]
+
+
+def _completing(facts: Facts, promise: Promise, key: str) -> Seen | None:
+    """The effect with which a key that lacks none had all that it owes; None where it owes none."""
+    seen = facts.effects.get(key, ())
+    owed = _owed(facts, promise, key)
+    if isinstance(owed, int):
+        return seen[owed - 1] if owed else None
+    by_sink = {name: [one for one in seen if str(one.get("sink")) == name] for name in owed}
+    ends = [by_sink[name][count - 1] for name, count in owed.items() if count]
+    return max(ends, key=lambda one: one.at, default=None)
 
 
 def drain_end(facts: Facts) -> Seen | None:
@@ -205,10 +243,11 @@ def lateness_s(facts: Facts, hit: Hit, promise: Promise, key: str) -> float | No
 
     None where `recover_within_s` is not declared, nothing healed, the key was complete before the heal, or never.
     """
-    seen = facts.effects.get(key, ())
-    if promise.recover_within_s is None or hit.healed is None or shortfall(facts, promise, key) or not promise.count:
+    if promise.recover_within_s is None or hit.healed is None or shortfall(facts, promise, key):
         return None
-    done = seen[promise.count - 1] if len(seen) >= promise.count else seen[-1]
+    done = _completing(facts, promise, key)
+    if done is None:
+        return None
     began = hit.healed.event.at_ns
     for op in facts.operations.get(key, ()):
         if op.by_workload and op.invoked:

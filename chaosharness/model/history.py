@@ -52,3 +52,5 @@ class Aimed:
     """False where no window of this kind can duplicate: at_most_once is then `loss measured`."""
     stopped_by: tuple[str, ...] = ()
     """The instances (names) of the flow's own services, for evidence about processes."""
+    random: bool = False
+    """Faults that came at random, aimed at no message: a rate of loss can then be told."""
