@@ -6,6 +6,7 @@ A key is `NONCE-NUMBER` (`k7f3q-000117`): the nonce is the scenario's own, the n
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 from collections.abc import Mapping
@@ -87,6 +88,17 @@ def _read_json(body: bytes, steps: str) -> str | None:
     return str(value).encode("utf-8", "backslashreplace").decode()  # JSON can say half a surrogate pair, UTF-8 cannot
 
 
+def _keys_of(*nonces: str) -> re.Pattern[bytes]:
+    """Keys of these nonces that stand alone: no letter or digit before or behind.
+
+    What comes before is looked at behind the nonces' common start: a pattern that begins with fixed letters is searched
+    for twenty times as fast, and every message that passes a tap is searched.
+    """
+    start = os.path.commonprefix(nonces)
+    rests = "|".join(nonce.removeprefix(start) for nonce in nonces)
+    return re.compile(rf"{start}(?<![a-z0-9]{start})(?:{rests})-\d{{6}}(?![a-z0-9])".encode())
+
+
 class KeyFinder:
     """Finds keys of one scenario by their shape in bytes, and keys of others that have no business there."""
 
@@ -94,9 +106,8 @@ class KeyFinder:
         """`others`: nonces of earlier scenarios of this run; `place`: look there alone."""
         self.nonce = nonce
         self.place = place
-        self._own = re.compile(rb"(?<![a-z0-9])" + nonce.encode() + rb"-\d{6}(?![a-z0-9])")
-        foreign = b"|".join(other.encode() for other in others)
-        self._foreign = re.compile(rb"(?<![a-z0-9])(?:" + foreign + rb")-\d{6}(?![a-z0-9])") if others else None
+        self._own = _keys_of(nonce)
+        self._foreign = _keys_of(*others) if others else None
 
     def find(self, *places: bytes) -> str | None:
         """The first own key in the first of `places` that has one."""

@@ -27,6 +27,8 @@ def test_a_key_is_made_of_a_nonce_and_a_number() -> None:
         (f"KEY={KEY};", KEY),
         (f"{KEY} k7f3q-000118", KEY),
         (f"a{KEY}", None),
+        (f"0{KEY}", None),
+        (f"k{KEY} A{KEY}", KEY),
         (f"{KEY}8", None),
         ("k7f3q-117", None),
         ("kwxyz-000117", None),
@@ -42,6 +44,10 @@ def test_the_first_place_that_has_one_decides_and_other_scenarios_keys_are_known
     assert finder.foreign(b"k7f3q-000001", b"kabcd-000009") == "kabcd-000009"
     assert finder.foreign(b"k7f3q-000001", b"kzzzz-000009") is None
     assert KeyFinder("k7f3q").foreign(b"kabcd-000009") is None
+    for others in (("kabcd",), ("kabcd", "kabce"), ("kwxyz", "kabcd"), ("zzzzz", "kabcd")):
+        finder = KeyFinder("k7f3q", others)
+        assert finder.foreign(b"xkabcd-000001 kabcd-0000012 kabcd-000002") == "kabcd-000002"
+        assert finder.foreign(b"akabcd-000001", b"kabc-000001", b"kkabcd-000001") is None
 
 
 @pytest.mark.parametrize(
