@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from chaosharness.model.semantic import Promise
+
+Target = str | int | Callable[[str], object]
+"""A message's number, from 0; its key; or, as `module:function` or itself, a function: true of the payload meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +112,8 @@ class Workload:
     """How many ordering keys the messages take in turn; None: there is no `{ordered_key}`."""
     classes: tuple[PayloadClass, ...] = ()
     """Of a message that is of several, the first counts."""
-    target: str | int | None = None
-    """Which message a fault is aimed at: a number, a key, or `module:function`; None = drawn from the seed."""
+    target: Target | None = None
+    """Which message a fault is aimed at; None = drawn from the seed."""
 
     def class_of(self, number: int) -> PayloadClass | None:
         """The class of the message with this number (from 0), or None."""

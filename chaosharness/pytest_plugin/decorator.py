@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from chaosharness.model.flow import Flow
+from chaosharness.model.flow import Flow, Target
 from chaosharness.model.plan import Cell
 from chaosharness.model.verdict import Result
 from chaosharness.pytest_plugin.run import RUN, Run, outcome
@@ -43,11 +43,17 @@ class Scenario:
         """`payment[effect-ack:crash]`"""
         return str(self.choice.cell.id)
 
-    def run(self, messages: int | None = None) -> Result:
-        """Runs it, with so many messages if given. Raises with the findings, the evidence and how to reproduce it."""
+    def run(self, messages: int | None = None, target: Target | None = None) -> Result:
+        """Runs it, with so many messages if given. Raises with the findings, the evidence and how to reproduce it.
+
+        `target`: the message that the fault is aimed at: its number (the nth; from 0), its key, or a predicate on the
+        payload (the first message for which it is true).
+        """
         flow = self.choice.flow
         if messages is not None:
             flow = replace(flow, workload=replace(flow.workload, messages=messages))
+        if target is not None:
+            flow = replace(flow, workload=replace(flow.workload, target=target))
         result = self.run_of.scenario(
             flow, self.choice.cell, self.choice.others, self._reproduce(), item=self.item.nodeid
         )

@@ -10,7 +10,7 @@ from typing import Any
 
 from chaosharness.flowfile.message import filled
 from chaosharness.model.errors import BadInput
-from chaosharness.model.flow import Flow
+from chaosharness.model.flow import Flow, Target
 from chaosharness.model.key import key_number, make_key, new_nonce
 from chaosharness.model.plan import Cell, Plan, Step
 from chaosharness.ports.plugin import Fault
@@ -25,7 +25,7 @@ HOLD_DEADLINE_S = 5.0
 """How long a gate may hold, for a fault that says nothing else."""
 
 
-def make_plan(flow: Flow, cell: Cell, faults: Sequence[Fault], seed: int, target: str | int | None = None) -> Plan:
+def make_plan(flow: Flow, cell: Cell, faults: Sequence[Fault], seed: int, target: Target | None = None) -> Plan:
     """The plan of one cell: the same arguments, the same plan. Raises BadInput for a target that names no message.
 
     `faults`: those of the cell, in order; the gate does what the first one needs.
@@ -62,14 +62,16 @@ def make_nonce(plan: Plan, taken: Sequence[str]) -> str:
     return nonce
 
 
-def _target_number(flow: Flow, seed: int, scenario: str, wanted: str | int | None) -> int:
+def _target_number(flow: Flow, seed: int, scenario: str, wanted: Target | None) -> int:
     before_heal = flow.workload.messages - kept_back(flow.workload.messages)
     if wanted is None:
         return _drawn(random.Random(f"target:{seed}:{scenario}"), flow, before_heal)
-    if isinstance(wanted, int) or wanted.isdigit():
+    if callable(wanted):
+        number = _matched(flow, wanted, getattr(wanted, "__name__", repr(wanted)), before_heal)
+    elif isinstance(wanted, int) or wanted.isdigit():
         number = int(wanted)
     elif ":" in wanted:
-        number = _matched(flow, wanted, before_heal)
+        number = _matched(flow, _load_predicate(flow, wanted), repr(wanted), before_heal)
     else:
         try:
             number = key_number(wanted)
@@ -96,13 +98,17 @@ def _drawn(rng: random.Random, flow: Flow, count: int) -> int:
     return rng.choice(middle) - 1
 
 
-def _matched(flow: Flow, wanted: str, count: int) -> int:
-    predicate = _load_predicate(flow, wanted)
+def _matched(flow: Flow, predicate: Callable[[str], object], name: str, count: int) -> int:
+    """The first message of whose payload the predicate is true; the keys in it have a nonce that no scenario has."""
     for number in range(count):
-        message = filled(flow.workload, number, make_key("knone", number))
-        if predicate(message.body.decode()):
+        payload = filled(flow.workload, number, make_key("knone", number)).body.decode()
+        try:
+            meant = predicate(payload)
+        except Exception as failed:  # anybody's code
+            raise BadInput(f"{flow.origin}: target {name}: failed for {payload!r}: {failed!r}") from failed
+        if meant:
             return number
-    raise BadInput(f"{flow.origin}: target {wanted!r}: true for none of the first {count} payloads")
+    raise BadInput(f"{flow.origin}: target {name}: true for none of the first {count} payloads")
 
 
 def _load_predicate(flow: Flow, wanted: str) -> Callable[[str], Any]:

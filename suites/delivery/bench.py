@@ -82,7 +82,9 @@ class Bench:
         """What the session would run."""
         flow = flow or self.flow
         cells = {one.id.cell: one for one in self.registry.cells(flow)}
-        return make_plan(flow, cells[cell], self.registry.fault(cells[cell].id.faults[0]), self.session.seed)
+        return make_plan(
+            flow, cells[cell], [self.registry.fault(name) for name in cells[cell].id.faults], self.session.seed
+        )
 
     def run_plan(self, plan: Plan, flow: Flow | None = None) -> Result:
         """One scenario, whatever comes of it."""
