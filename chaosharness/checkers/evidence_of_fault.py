@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from chaosharness.checkers.evidence_of_replica import REPLICA, disconnected, sent_on
 from chaosharness.checkers.facts import Seen, after, first, link_of
 from chaosharness.checkers.hit import parse_link
 from chaosharness.checkers.sets import Case
@@ -34,19 +35,6 @@ def lacks(case: Case, fault: str) -> str | None:
     return None if healed.get("ok") is True else f"{fault}: healed, but without evidence of it"
 
 
-def _crash(case: Case, injected: Seen) -> str | None:
-    """Signal, then no process left, then the held connection at its end of file, never forwarded."""
-    signal = case.hit.signalled.get("crash")
-    if signal is None or signal.text("signal") != "kill":
-        return f"no SIGKILL of {case.hit.instance} after the message was held"
-    exits = after(case.facts.of(Kind.EXITED), signal.at)
-    if not any(seen.text("instance") == case.hit.instance and seen.get("gone") is True for seen in exits):
-        return f"no record that all processes of {case.hit.instance} were gone"
-    if not _disconnected(case, "client", signal.at):
-        return "the held connection did not reach end of file after the kill: another process may have held it"
-    return _forwarded(case)
-
-
 def _broker_kill(case: Case, injected: Seen) -> str | None:
     """Signal, the process gone, the broker's end of the held connection closed, and the next incarnation started."""
     signal = case.hit.signalled.get("broker-kill")
@@ -56,11 +44,11 @@ def _broker_kill(case: Case, injected: Seen) -> str | None:
     gone = first(s for s in after(case.facts.of(Kind.EXITED), signal.at) if s.text("instance") == name)
     if gone is None:
         return f"no record that {name} was gone"
-    if not _disconnected(case, "server", signal.at):
+    if not disconnected(case, "server", signal.at):
         return "the broker's end of the held connection did not close after the kill"
     if not any(seen.text("instance") == name for seen in after(case.facts.of(Kind.STARTED), gone.at)):
         return f"{name} was not started again"
-    return _forwarded(case)
+    return sent_on(case)
 
 
 def _cut(case: Case, injected: Seen) -> str | None:
@@ -71,7 +59,7 @@ def _cut(case: Case, injected: Seen) -> str | None:
     size = gate.get("bytes")
     if not isinstance(size, int) or size <= 0:
         return "the gate threw no bytes away"
-    return None if _disconnected(case, "tap", gate.at) else "the tap did not close the connection that it cut"
+    return None if disconnected(case, "tap", gate.at) else "the tap did not close the connection that it cut"
 
 
 def _link_fault(case: Case, injected: Seen) -> str | None:
@@ -97,21 +85,8 @@ def _republish(case: Case, injected: Seen) -> str | None:
     return "the message was not published a second time"
 
 
-def _disconnected(case: Case, by: str, since: int) -> bool:
-    """Whether the held connection ended at that end, and while it was held."""
-    ends = [seen for seen in after(case.facts.of(Kind.DISCONNECT), since) if seen.wire == case.hit.wire]
-    return any(seen.text("by") == by for seen in ends[:1])
-
-
-def _forwarded(case: Case) -> str | None:
-    released = case.hit.released
-    if released and released.get("forwarded") is not False:
-        return "what was held was sent on: the fault did not keep it"
-    return None
-
-
 OWN: dict[str, Callable[[Case, Seen], str | None]] = {
-    "crash": _crash,
+    **REPLICA,
     "broker-kill": _broker_kill,
     "publish-lost": _cut,
     "confirm-lost": _cut,

@@ -40,7 +40,10 @@ def workload_ran(case: Case) -> Missing | None:
 
 
 def ready_before_publish(case: Case) -> Missing | None:
-    """Each link that consumes was ready before the first publish; until the fault, no publish of ours was returned."""
+    """Each link that consumes was ready before the first publish; until the fault, no publish of ours was returned.
+
+    A replica that joined while the message was held had to be ready by then only.
+    """
     facts, code = case.facts, Code.READY_BEFORE_PUBLISH
     began = min((op.invoked.at for op in facts.workload() if op.invoked), default=len(facts.events))
     ready = {link_of(seen) for seen in facts.of(Kind.READY) if seen.at < began}
@@ -50,6 +53,9 @@ def ready_before_publish(case: Case) -> Missing | None:
     until = afresh.at if afresh else len(facts.events)
     subscribed = [seen for seen in facts.of(Kind.SUBSCRIBED) if seen.get("source") is True]
     consuming = {seen.event.link for seen in [*subscribed, *facts.of(Kind.DELIVER)] if seen.at < until}
+    if "join" in case.aimed.faults and case.hit.gate:
+        held = case.hit.gate.at
+        consuming &= {seen.event.link for seen in [*subscribed, *facts.of(Kind.DELIVER)] if seen.at < held}
     unready = sorted(str(link) for link in consuming - ready)
     if unready:
         return Missing(code, f"not seen ready before the first publish: {', '.join(unready)}")

@@ -1,7 +1,7 @@
 """`quiet_end`: when the sinks closed, nothing could act any more.
 
-Something can still act where the fault left a process alive that had met it (all but a crash of the whole tree, and a
-republish, which breaks nothing), where a request is under way, or where a producer has never answered. Then the harness
+Something can still act where the fault left a process alive that had met it (all but a crash of the whole tree, an
+end after SIGTERM, and a republish, which breaks nothing), where a request is under way, or where a producer has never answered. Then the harness
 waits, and records `quiet`, after the drain and before it stops the flow's services. Where nothing can act, no wait is
 asked for; of a fault that is not known here, the harness must at least say so by a `quiet` of its own.
 """
@@ -16,7 +16,7 @@ from chaosharness.model.event import Kind
 from chaosharness.model.verdict import Code, Missing
 from chaosharness.model.window import FAULTS
 
-LEAVES_NOBODY = frozenset({"crash", "republish"})
+LEAVES_NOBODY = frozenset({"crash", "term", "leave", "republish"})
 """Faults after which no process goes on, unaware, with what it had."""
 ENDS_A_REQUEST = (Kind.EFFECT, Kind.REPLAY, Kind.REFUSED, Kind.KEY_REUSED, Kind.DISCARDED)
 

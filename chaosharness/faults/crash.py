@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from chaosharness.faults.process import harness_holds, started_again
 from chaosharness.model.gate import Action
 from chaosharness.ports.launch import Evidence, Scope, Signal
 from chaosharness.ports.plugin import Injection, Release, Target
@@ -25,7 +26,7 @@ class Crash:
     def inject(self, target: Target) -> Iterator[Injection]:
         """The evidence is twofold: no process is left, and the held connection reached its end of file."""
         if target.instance is None:
-            yield Injection(Evidence(False, "nothing to kill: the message is held on the harness's own link"))
+            yield harness_holds("kill")
             return
         killed = target.instance.signal(Signal.KILL, Scope.TREE)
         gone = target.ticket.await_gone(GONE_WITHIN_S)
@@ -33,7 +34,4 @@ class Crash:
             Evidence(killed.ok and gone.ok, f"{killed.what}; {gone.what}", {**killed.facts, **gone.facts})
         )
         yield injection
-        if target.restarts:
-            injection.healed = target.instance.restart()
-        else:
-            injection.healed = Evidence(True, "not restarted: the service declares restart = never")
+        injection.healed = started_again(target)

@@ -9,6 +9,7 @@ operations (origin harness; `op!` pairs the two)
 wire (origin relay; all have `link` and `conn`; recorded as the bytes go on. `discarded: true` = they never did: the
 broker or client sent this, and a gate, a fault or a lost connection threw it away at the tap)
     connect     -
+    tuned       heartbeat_s!         what client and server have agreed upon; 0: no heartbeats
     disconnect  by! ("client" | "server" | "tap"): whose end of file came first
     subscribe   consumer (tag), source! (bool), auto_ack (bool), prefetch (int | null)       the request
     subscribed  consumer, source!                                                            the server's answer
@@ -86,6 +87,7 @@ class Kind(StrEnum):
     INVOKE = "invoke"
     COMPLETE = "complete"
     CONNECT = "connect"
+    TUNED = "tuned"
     DISCONNECT = "disconnect"
     SUBSCRIBE = "subscribe"
     SUBSCRIBED = "subscribed"

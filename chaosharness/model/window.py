@@ -79,6 +79,7 @@ WINDOWS: dict[str, Window] = {
             "a member joins or leaves",
             "the assignment is settled",
             "uncommitted work: done twice, or skipped?",
+            can_duplicate=True,
         ),
         Window("dedup", "a key is recorded", "the key is needed again", "store gone: is the effect repeated?"),
         Window(

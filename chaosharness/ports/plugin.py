@@ -189,6 +189,11 @@ class ToxicLink(Protocol):
     @property
     def listen(self) -> Address: ...
 
+    @property
+    def upstream(self) -> Address:
+        """The tap or sink that it leads to, as Toxiproxy names it."""
+        ...
+
     def apply(self, *toxics: Mapping[str, Any]) -> AbstractContextManager[Evidence]:
         """Adds the toxics, reads them back; on exit removes them and reads back that they are gone."""
         ...

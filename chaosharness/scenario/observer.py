@@ -46,7 +46,9 @@ class Observer:
         self.places: set[str] = set()
         """other places of the broker that messages were seen to be moved to"""
         self.died_ns: dict[str, int] = {}
-        """instance → when its latest incarnation was gone as a whole"""
+        """instance → when the last process of it was gone; not while orphans of an incarnation live beside the next"""
+        self._alive: defaultdict[str, set[int]] = defaultdict(set)
+        """instance → incarnations of which a process may live"""
         self.exits: defaultdict[str, list[int]] = defaultdict(list)
         """instance → exit codes that nobody asked for"""
         self.events: list[Event] = []
@@ -152,10 +154,14 @@ class Observer:
             case Kind.EFFECT:
                 for key in event.keys:
                     self.effects[key] += 1
+            case Kind.STARTED:
+                self._alive[str(event.data["instance"])].add(int(event.data["incarnation"]))
             case Kind.EXITED:
                 instance = str(event.data["instance"])
                 if event.data.get("gone"):
-                    self.died_ns[instance] = event.at_ns
+                    self._alive[instance].discard(int(event.data["incarnation"]))
+                    if not self._alive[instance]:
+                        self.died_ns[instance] = event.at_ns
                 if not event.data.get("asked"):
                     self.exits[instance].append(int(event.data["code"]))
             case _:

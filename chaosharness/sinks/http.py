@@ -15,6 +15,9 @@ from chaosharness.model.window import Actor
 
 REPLICA = ("crash", "crash-child", "crash-parent", "term", "freeze")
 """Faults of the replica that has the request under way."""
+MEMBERS = ("join", "leave", "freeze")
+"""Faults of who is there to take messages."""
+ALONE = "the service has one replica: nobody else could take the message"
 TO_BROKER = ("partition", "broker-kill", "broker-restart")
 """Faults between that replica and the broker."""
 METHODS = ("POST", "PUT", "PATCH", "DELETE", "GET", "HEAD", "OPTIONS")
@@ -74,11 +77,26 @@ class HttpSink:
             _aim(flow, effect, "effect-response", Point.RESPONSE, "response-lost", "reset"),
             _aim(flow, effect, "effect-response", Point.RESPONSE, *at_response, again=True),
             _aim(flow, effect, "effect-response", Point.REQUEST, "apply-late"),
+            _aim(flow, effect, "rebalance", Point.REQUEST, *MEMBERS, declined=_alone(flow)),
         )
 
 
-def _aim(flow: Flow, effect: Effect, window: str, point: Point, *offers: str, again: bool = False) -> Aim:
+def _alone(flow: Flow) -> Mapping[str, str]:
+    """A member that leaves, or stands still, must leave another."""
+    alone = flow.consumer is None or flow.consumer.replicas < 2
+    return {"leave": ALONE, "freeze": ALONE} if alone else {}
+
+
+def _aim(
+    flow: Flow,
+    effect: Effect,
+    window: str,
+    point: Point,
+    *offers: str,
+    again: bool = False,
+    declined: Mapping[str, str] | None = None,
+) -> Aim:
     """`again`: an effect was applied, and its delivery, unsettled, is handed over again."""
-    declined = {} if flow.consumer else {"*": HARNESS_CONSUMES}
+    declined = (declined or {}) if flow.consumer else {"*": HARNESS_CONSUMES}
     promised = frozenset(offers if again else ())
     return Aim(window, point, Actor.CONSUMER, f"{EFFECT}{effect.name}", offers, promised, declined=declined)

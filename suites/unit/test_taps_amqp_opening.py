@@ -33,7 +33,7 @@ from chaosharness.taps.amqp import AmqpCodec
 def test_the_opening_passes_on_the_connections_own_lane_and_no_password_is_recorded() -> None:
     codec = AmqpCodec(CodecOptions("orders"), KeyFinder("kabcd"))
     start_ok = f(Connection.StartOk({"product": "x"}, "PLAIN", "\0guest\0secret", "en_US"), 0)
-    tune_ok = f(Connection.TuneOk(2047, 131072, 60), 0)
+    tune_ok = f(Connection.TuneOk(2047, 131072, 20), 0)
     units = [
         *codec.feed(C, HELLO),
         *codec.feed(S, f(Connection.Start(), 0)),
@@ -41,7 +41,7 @@ def test_the_opening_passes_on_the_connections_own_lane_and_no_password_is_recor
         *codec.feed(S, f(Connection.OpenOk(), 0)),
     ]
     assert [unit.lane for unit in units] == [BARRIER] * 6
-    assert seen(units) == []
+    assert only(seen(units), Kind.TUNED).data == {"heartbeat_s": 20}
 
 
 def test_heartbeats_and_blocked_overtake_and_methods_keep_to_their_channel() -> None:

@@ -122,7 +122,7 @@ class Dialogue:
     # -- the way to the queue ----------------------------------------------------------------------------------------
 
     def _tune_ok(self, channel: Channel, args: list[Any], stretch: Stretch) -> Read:
-        return Read([], frame_max=args[1])
+        return Read([Sighting(Kind.TUNED, data={"heartbeat_s": args[2]})], frame_max=args[1])
 
     def _exchange_declare(self, channel: Channel, args: list[Any], stretch: Stretch) -> Read:
         self._routes.declared(args[1], args[2])

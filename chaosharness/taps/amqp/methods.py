@@ -45,7 +45,7 @@ TX_SELECT = 90, 10
 BEARS_CONTENT = frozenset({PUBLISH, RETURN, DELIVER, GET_OK})
 
 FIELDS: dict[tuple[int, int], str] = {
-    TUNE_OK: "HI",  # channel-max, frame-max
+    TUNE_OK: "HIH",  # channel-max, frame-max, heartbeat
     CONNECTION_CLOSE: "Hs",  # reply-code, reply-text
     BLOCKED: "s",  # reason
     UNBLOCKED: "",
