@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,11 @@ from chaosharness.session.defaults import DEFAULT_RUNS
 from chaosharness.session.session import Session
 
 INTERRUPTED = 130
+FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
+CORRECT = ("services", "workers", "stores", "poison")
+"""Flow files of correct services, in `fixtures/flows`; those in other languages are for `ci/languages`."""
+ELSEWHERE = ("languages.toml",)
+"""Manifests of twins that `ci/languages` runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,17 @@ class Finished:
     """Its report.html."""
 
 
+def manifests() -> list[Path]:
+    """What each twin must be found out by: `fixtures/twins/*.toml`."""
+    return [path for path in sorted((FIXTURES / "twins").glob("*.toml")) if path.name not in ELSEWHERE]
+
+
+def twin_flows() -> list[Path]:
+    """The flow files that the manifests name."""
+    named = [tomllib.loads(path.read_text(encoding="utf-8"))["flow_file"] for path in manifests()]
+    return [(FIXTURES / "twins" / name).resolve() for name in named]
+
+
 def cells(flow_file: Path, only: Sequence[str] = ()) -> list[Choice]:
     """The scenarios of a flow file, not applicable ones included. Raises BadInput."""
     registry = Registry.load()
@@ -45,7 +62,6 @@ def cells(flow_file: Path, only: Sequence[str] = ()) -> list[Choice]:
 
 
 def run(
-    flow_file: Path,
     choices: Sequence[Choice],
     *,
     seed: int,
@@ -63,7 +79,7 @@ def run(
         try:
             for choice, own in zip(choices, seeds or [seed] * len(choices), strict=True):
                 session.seed = own
-                line = reproduce_line(flow_file, str(choice.cell.id), own, backend)
+                line = reproduce_line(Path(choice.flow.origin), str(choice.cell.id), own, backend)
                 each(session.run_cell(choice.flow, choice.cell, choice.others, line))
         except KeyboardInterrupt:
             session.interrupted = True
@@ -113,4 +129,18 @@ def guarded(name: str, main: Callable[[], int]) -> int:
         return INTERRUPTED
 
 
-__all__ = ["INTERRUPTED", "Finished", "cells", "guarded", "outcome", "reproduce_line", "run", "runs_folder", "say"]
+__all__ = [
+    "CORRECT",
+    "FIXTURES",
+    "INTERRUPTED",
+    "Finished",
+    "cells",
+    "guarded",
+    "manifests",
+    "outcome",
+    "reproduce_line",
+    "run",
+    "runs_folder",
+    "say",
+    "twin_flows",
+]
