@@ -7,6 +7,7 @@ connection is gone before that step is thrown away and recorded as `discarded`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import itertools
 import json
@@ -26,6 +27,8 @@ MAX_BODY = 64 << 20
 FORM = "application/x-www-form-urlencoded"
 LINGER_S = 2.0
 """How long a client whose request was rejected may go on sending; what it sends is thrown away."""
+UNREAD_BYTES = 1 << 20
+"""What a client may send behind a request that is not answered yet; then it is not read."""
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -122,6 +125,10 @@ class HttpConnection(asyncio.Protocol):
         self._body = bytearray()
         self._task: asyncio.Task[None] | None = None
         self._rejected: asyncio.TimerHandle | None = None
+        self._unread = 0
+        """Bytes that came behind the request that is being answered."""
+        self._pauses: set[str] = set()
+        """Why the client is not read now."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -132,7 +139,25 @@ class HttpConnection(asyncio.Protocol):
         if self._rejected:
             return
         self._http.receive_data(data)
+        if self._task:
+            self._unread += len(data)
+            self._flow("unread", pause=self._unread > UNREAD_BYTES)
         self._read_on()
+
+    def pause_writing(self) -> None:
+        """The client does not read its answers: it is not read either."""
+        self._flow("full", pause=True)
+
+    def resume_writing(self) -> None:
+        self._flow("full", pause=False)
+
+    def _flow(self, why: str, *, pause: bool) -> None:
+        (self._pauses.add if pause else self._pauses.discard)(why)
+        if self._transport and not self._transport.is_closing():
+            if self._pauses and not self._rejected:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
 
     def eof_received(self) -> None:
         self._control.gone(self._link, self._conn)
@@ -151,6 +176,8 @@ class HttpConnection(asyncio.Protocol):
                     return
                 if isinstance(event, h11.Request):
                     self._head = event
+                    if event.method == b"CONNECT":  # what follows would be no HTTP
+                        raise h11.RemoteProtocolError("CONNECT: the sink is no proxy", error_status_hint=405)
                     self._body.clear()
                     if self._http.they_are_waiting_for_100_continue:
                         self._send(h11.InformationalResponse(status_code=100, headers=[]))
@@ -170,18 +197,23 @@ class HttpConnection(asyncio.Protocol):
         status = getattr(bad, "error_status_hint", 400)
         unparsed = Sighting(Kind.UNPARSED, (), {"reason": f"not an HTTP request that can be read: {bad}"})
         self._control.record([unparsed], self._link, self._conn)
+        method = self._head.method.decode("ascii") if self._head else ""
         if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            self._respond(status, json.dumps({"error": str(bad)}).encode(), close=True)
+            self._respond(status, json.dumps({"error": str(bad)}).encode(), method, close=True)
         if self._transport and not self._transport.is_closing():
-            self._transport.write_eof()
+            with contextlib.suppress(OSError):  # it was reset in the meantime
+                self._transport.write_eof()
             self._rejected = asyncio.get_running_loop().call_later(LINGER_S, self._transport.abort)
+            self._flow("unread", pause=False)
 
     async def _answer(self, request: Request) -> None:
         status, body = await self._handle(request)
-        self._task = None
+        self._task = self._head = None
+        self._unread = 0
+        self._flow("unread", pause=False)
         if status is None or self._transport is None or self._transport.is_closing():
             return
-        self._respond(status, body)
+        self._respond(status, body, request.method)
         if self._http.our_state is h11.MUST_CLOSE:
             self._transport.close()
         elif self._http.our_state is h11.DONE:
@@ -232,14 +264,13 @@ class HttpConnection(asyncio.Protocol):
     def _record(self, sighting: Sighting) -> None:
         self._control.record([sighting], self._link, self._conn)
 
-    def _respond(self, status: int, body: bytes, close: bool = False) -> None:
+    def _respond(self, status: int, body: bytes, method: str, close: bool = False) -> None:
         if status in (204, 304):  # RFC 9110, 6.4.1: these have no content
             body = b""
         headers = [("content-type", "application/json"), ("content-length", str(len(body)))] if body else []
         if close:
             headers.append(("connection", "close"))
-        has_content = not (self._head and self._head.method == b"HEAD")  # RFC 9110, 9.3.2: the fields of a GET
-        content = [h11.Data(data=body)] if has_content else []
+        content = [] if method == "HEAD" else [h11.Data(data=body)]  # RFC 9110, 9.3.2: the fields of a GET
         self._send(h11.Response(status_code=status, headers=headers), *content, h11.EndOfMessage())
 
     def _send(self, *events: h11.Event) -> None:

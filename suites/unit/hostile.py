@@ -206,7 +206,7 @@ async def _talk(stub: HttpStub, control: Control, transport: Outgoing, pieces: S
     assert isinstance(connection, asyncio.Protocol)
     connection.connection_made(transport)
     for piece in pieces:
-        if not transport.closed:
+        if piece and not transport.closed:
             connection.data_received(piece)
         await _settled()
     connection.eof_received()
