@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 
@@ -77,6 +78,9 @@ class Channel:
     """The server has closed it and throws away what the client sends, up to close-ok."""
 
 
-def keys_of(covered: list[Tagged]) -> tuple[str, ...]:
+def keys_of(covered: Sequence[Tagged]) -> tuple[str, ...]:
     """The keys of the source's own messages among them, each once, in order."""
-    return tuple(dict.fromkeys(each.key for each in covered if each.key is not None and not each.returned))
+    if len(covered) == 1:  # nearly always
+        (one,) = covered
+        return () if one.key is None or one.returned else (one.key,)
+    return tuple(dict.fromkeys([each.key for each in covered if each.key is not None and not each.returned]))

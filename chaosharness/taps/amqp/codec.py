@@ -66,24 +66,28 @@ class AmqpCodec:
         return self._part(unit, bytes(data), unit.covered[:at]), self._part(unit, unit.data, unit.covered[at:])
 
     def _unit(self, side: Side, stretch: Stretch) -> Unit:
+        if stretch.kind != METHOD:
+            return self._no_method(side, stretch)
+        read = self._dialogue.read(side, stretch)
+        seen = read.seen
+        if read.covered:
+            return Confirm(stretch.data, stretch.channel, tuple(seen), read.covered)
+        if read.frame_max is not None:
+            for framer in self._framers.values():
+                framer.limit = min(read.frame_max or UNLIMITED, UNLIMITED)
+        if not seen:
+            return Unit(stretch.data, stretch.channel)
+        return Unit(stretch.data, OVERTAKES if read.overtakes else stretch.channel, tuple(seen))
+
+    def _no_method(self, side: Side, stretch: Stretch) -> Unit:
         if stretch.kind == HEARTBEAT:
             return Unit(stretch.data, OVERTAKES)
         if stretch.kind == PROTOCOL:
             return Unit(stretch.data, BARRIER, _refusal(side, stretch.data))
-        if stretch.kind != METHOD:
-            return Unit(stretch.data, stretch.channel)
-        read = self._dialogue.read(side, stretch)
-        if read.frame_max is not None:
-            for framer in self._framers.values():
-                framer.limit = min(read.frame_max or UNLIMITED, UNLIMITED)
-        seen = tuple(read.seen)
-        if read.covered:
-            return Confirm(stretch.data, stretch.channel, seen, read.covered)
-        aside = bool(seen) and seen[0].kind in (Kind.BLOCKED, Kind.UNBLOCKED)
-        return Unit(stretch.data, OVERTAKES if aside else stretch.channel, seen)
+        return Unit(stretch.data, stretch.channel)
 
     def _part(self, unit: Confirm, data: bytes, covered: tuple[Tagged, ...]) -> Unit:
-        keys = keys_of(list(covered))
+        keys = keys_of(covered)
         seen = (Sighting(Kind.CONFIRM, keys, unit.seen[0].data),) if keys else ()
         return Confirm(data, unit.lane, seen, covered)
 

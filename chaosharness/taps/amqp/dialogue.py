@@ -6,9 +6,8 @@ open from when they are handed over, publishes count from confirm.select on. A m
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from chaosharness.model.event import Kind, Sighting
 from chaosharness.model.key import KeyFinder, Place
@@ -32,14 +31,19 @@ ADVICE = {
 class Read:
     """What one stretch means."""
 
-    seen: list[Sighting]
+    seen: Sequence[Sighting] = ()
     covered: tuple[Tagged, ...] = ()
     """What a publisher confirm covers, unkeyed publishes too."""
     frame_max: int | None = None
     """The bound that connection.tune-ok has set; 0 = none."""
+    overtakes: bool = False
+    """Nothing of its channel stalls it."""
 
 
-_Reader = Callable[[Channel, list[Any], Stretch], Read]
+_NOTHING = Read()
+
+
+_Reader = Callable[[Channel, m.Arguments, Stretch], Read]
 
 
 class Dialogue:
@@ -53,7 +57,7 @@ class Dialogue:
         self._channels: dict[int, Channel] = {}
         self._advised: set[str] = set()
         self._deaf = False
-        self._readers: dict[tuple[Side, tuple[int, int]], _Reader] = {
+        readers: dict[tuple[Side, bytes], _Reader] = {
             (Side.CLIENT, m.TUNE_OK): self._tune_ok,
             (Side.CLIENT, m.EXCHANGE_DECLARE): self._exchange_declare,
             (Side.CLIENT, m.QUEUE_DECLARE): self._queue_declare,
@@ -81,35 +85,42 @@ class Dialogue:
             (Side.CLIENT, m.RECOVER): self._recover,
             (Side.CLIENT, m.RECOVER_ASYNC): self._recover,
         }
+        self._readers: dict[Side, dict[bytes, tuple[Callable[[bytes], m.Arguments], _Reader]]] = {
+            side: {method: (m.READERS[method], reader) for (whose, method), reader in readers.items() if whose is side}
+            for side in Side
+        }
         self._closers = {m.CHANNEL_OPEN, m.CHANNEL_CLOSE, m.CHANNEL_CLOSE_OK, m.CONNECTION_CLOSE}
 
     def read(self, side: Side, stretch: Stretch) -> Read:
         """What a method frame, or a message, means; nothing for the many that mean nothing here."""
-        method = m.method_id(stretch.method)
-        if method is None or method not in m.FIELDS:
-            return Read([])
-        if method in (m.BLOCKED, m.UNBLOCKED):
-            kind = Kind.BLOCKED if method == m.BLOCKED else Kind.UNBLOCKED
-            return Read([Sighting(kind, data={"reason": "".join(m.read_method(m.FIELDS[method], stretch.method))})])
-        if method in self._closers:
-            return self._lifetime(side, method, stretch)
-        reader = self._readers.get((side, method))
-        if reader is None:
-            return Read([])
+        payload = stretch.method
+        method = payload[:4]
+        found = self._readers[side].get(method)
+        if found is None:
+            return self._aside(side, method, stretch)
         channel = self._channels.get(stretch.channel)
         if channel is None:
             channel = self._channels[stretch.channel] = Channel()
         if side is Side.CLIENT and (channel.deaf or self._deaf):
-            return Read([])  # the server throws it away: it has closed, and waits for close-ok only
-        return reader(channel, m.read_method(m.FIELDS[method], stretch.method), stretch)
+            return _NOTHING  # the server throws it away: it has closed, and waits for close-ok only
+        arguments, reader = found
+        return reader(channel, arguments(payload), stretch)
 
-    def _lifetime(self, side: Side, method: tuple[int, int], stretch: Stretch) -> Read:
+    def _aside(self, side: Side, method: bytes, stretch: Stretch) -> Read:
+        """Methods that either side may send, and those that mean nothing here."""
+        if method in (m.BLOCKED, m.UNBLOCKED):
+            kind = Kind.BLOCKED if method == m.BLOCKED else Kind.UNBLOCKED
+            reason = "".join(m.READERS[method](stretch.method))
+            return Read((Sighting(kind, data={"reason": reason}),), overtakes=True)
+        return self._lifetime(side, method, stretch) if method in self._closers else _NOTHING
+
+    def _lifetime(self, side: Side, method: bytes, stretch: Stretch) -> Read:
         if method == m.CHANNEL_CLOSE_OK:
             self._channels.pop(stretch.channel, None)
         elif method == m.CHANNEL_OPEN:
             self._channels[stretch.channel] = Channel()
         else:
-            code, reason = m.read_method(m.FIELDS[method], stretch.method)
+            code, reason = m.READERS[method](stretch.method)
             scope = "connection" if method == m.CONNECTION_CLOSE else "channel"
             if scope == "connection":
                 self._deaf = self._deaf or side is Side.SERVER
@@ -117,38 +128,38 @@ class Dialogue:
                 self._channels[stretch.channel] = Channel(deaf=True)
             data = {"scope": scope, "by": side.value, "code": code, "reason": reason}
             return Read([Sighting(Kind.CLOSED, data=data)])
-        return Read([])
+        return _NOTHING
 
     # -- the way to the queue ----------------------------------------------------------------------------------------
 
-    def _tune_ok(self, channel: Channel, args: list[Any], stretch: Stretch) -> Read:
+    def _tune_ok(self, channel: Channel, args: m.Arguments, stretch: Stretch) -> Read:
         return Read([Sighting(Kind.TUNED, data={"heartbeat_s": args[2]})], frame_max=args[1])
 
-    def _exchange_declare(self, channel: Channel, args: list[Any], stretch: Stretch) -> Read:
+    def _exchange_declare(self, channel: Channel, args: m.Arguments, stretch: Stretch) -> Read:
         self._routes.declared(args[1], args[2])
-        return Read([])
+        return _NOTHING
 
-    def _queue_declare(self, channel: Channel, args: list[Any], stretch: Stretch) -> Read:
+    def _queue_declare(self, channel: Channel, args: m.Arguments, stretch: Stretch) -> Read:
         channel.last_queue = args[1]
-        return Read([])
+        return _NOTHING
 
-    def _queue_declare_ok(self, channel: Channel, args: list[Any], stretch: Stretch) -> Read:
+    def _queue_declare_ok(self, channel: Channel, args: m.Arguments, stretch: Stretch) -> Read:
         # Only a name that the server made is news; a pipelined answer must not undo a later declare.
         channel.last_queue = channel.last_queue or args[0]
-        return Read([])
+        return _NOTHING
 
-    def _queue_bind(self, channel: Channel, args: list[Any], stretch: Stretch) -> Read:
+    def _queue_bind(self, channel: Channel, args: m.Arguments, stretch: Stretch) -> Read:
         _, queue, exchange, pattern = args
         self._routes.bound(queue or channel.last_queue, exchange, pattern)
-        return Read([])
+        return _NOTHING
 
     # -- consumers ---------------------------------------------------------------------------------------------------
 
-    def _qos(self, channel: Channel, args: list[Any], stretch: Stretch) -> Read:
+    def _qos(self, channel: Channel, args: m.Arguments, stretch: Stretch) -> Read:
         channel.prefetch = args[1]
-        return Read([])
+        return _NOTHING
 
-    def _consume(self, channel: Channel, args: list[Any], stretch: Stretch) -> Read:
+    def _consume(self, channel: Channel, args: m.Arguments, stretch: Stretch) -> Read:
         _, queue, tag, bits = args
         queue = queue or channel.last_queue
         asked = Subscription(queue, queue == self._queue, bool(bits & 2), tag)
@@ -164,9 +175,9 @@ class Dialogue:
             channel.consumes.append(asked)
         return Read(seen)
 
-    def _consume_ok(self, channel: Channel, args: list[Any], stretch: Stretch) -> Read:
+    def _consume_ok(self, channel: Channel, args: m.Arguments, stretch: Stretch) -> Read:
         if not channel.consumes:
-            return Read([])
+            return _NOTHING
         answered = channel.consumes.popleft()
         answered.tag = args[0]
         return Read(self._subscribed(channel, answered))
@@ -175,13 +186,13 @@ class Dialogue:
         channel.consumers[consumer.tag] = consumer
         return [Sighting(Kind.SUBSCRIBED, data={"consumer": consumer.tag, "source": consumer.source})]
 
-    def _client_cancel(self, channel: Channel, args: list[Any], stretch: Stretch) -> Read:
+    def _client_cancel(self, channel: Channel, args: m.Arguments, stretch: Stretch) -> Read:
         tag, bits = args
         if not bits & 1:
-            return Read([])  # deliveries may come until cancel-ok
+            return _NOTHING  # deliveries may come until cancel-ok
         return Read(self._unsubscribed(channel.consumers.get(tag)))
 
-    def _cancelled(self, channel: Channel, args: list[Any], stretch: Stretch) -> Read:
+    def _cancelled(self, channel: Channel, args: m.Arguments, stretch: Stretch) -> Read:
         return Read(self._unsubscribed(channel.consumers.pop(args[0], None)))
 
     def _unsubscribed(self, consumer: Subscription | None) -> list[Sighting]:
@@ -191,15 +202,15 @@ class Dialogue:
 
     # -- publishes ---------------------------------------------------------------------------------------------------
 
-    def _confirm_select(self, channel: Channel, args: list[Any], stretch: Stretch) -> Read:
+    def _confirm_select(self, channel: Channel, args: m.Arguments, stretch: Stretch) -> Read:
         channel.confirms = True
-        return Read([])
+        return _NOTHING
 
-    def _tx_select(self, channel: Channel, args: list[Any], stretch: Stretch) -> Read:
+    def _tx_select(self, channel: Channel, args: m.Arguments, stretch: Stretch) -> Read:
         channel.tx = True
         return Read(self._advise("tx"))
 
-    def _publish(self, channel: Channel, args: list[Any], stretch: Stretch) -> Read:
+    def _publish(self, channel: Channel, args: m.Arguments, stretch: Stretch) -> Read:
         _, exchange, routing_key, bits = args
         key = self._key(stretch)
         source = self._routes.is_source(exchange, routing_key, key is not None)
@@ -220,10 +231,10 @@ class Dialogue:
             seen += self._advise("not_mandatory", key)
         return Read(seen)
 
-    def _confirm_ack(self, channel: Channel, args: list[Any], stretch: Stretch) -> Read:
+    def _confirm_ack(self, channel: Channel, args: m.Arguments, stretch: Stretch) -> Read:
         return self._confirm(channel, args[0], bool(args[1] & 1), ok=True)
 
-    def _confirm_nack(self, channel: Channel, args: list[Any], stretch: Stretch) -> Read:
+    def _confirm_nack(self, channel: Channel, args: m.Arguments, stretch: Stretch) -> Read:
         return self._confirm(channel, args[0], bool(args[1] & 1), ok=False)
 
     def _confirm(self, channel: Channel, tag: int, multiple: bool, ok: bool) -> Read:
@@ -231,7 +242,7 @@ class Dialogue:
         keys = keys_of(covered)
         return Read([Sighting(Kind.CONFIRM, keys, {"ok": ok})] if keys else [], tuple(covered))
 
-    def _return(self, channel: Channel, args: list[Any], stretch: Stretch) -> Read:
+    def _return(self, channel: Channel, args: m.Arguments, stretch: Stretch) -> Read:
         code, text, exchange, routing_key = args
         key = self._key(stretch)
         source = self._routes.is_source(exchange, routing_key, key is not None)
@@ -242,27 +253,27 @@ class Dialogue:
 
     # -- deliveries --------------------------------------------------------------------------------------------------
 
-    def _deliver(self, channel: Channel, args: list[Any], stretch: Stretch) -> Read:
-        tag, number, bits = args[:3]
+    def _deliver(self, channel: Channel, args: m.Arguments, stretch: Stretch) -> Read:
+        tag, number, bits = args
         consumer = channel.consumers.get(tag) or Subscription("", False, False, tag)
         return self._delivered(channel, consumer, number, bool(bits & 1), "push", stretch)
 
-    def _get(self, channel: Channel, args: list[Any], stretch: Stretch) -> Read:
+    def _get(self, channel: Channel, args: m.Arguments, stretch: Stretch) -> Read:
         _, queue, bits = args
         queue = queue or channel.last_queue
         asked = Subscription(queue, queue == self._queue, bool(bits & 1))
         channel.gets.append(asked)
         return Read(self._advise("auto_ack") if asked.source and asked.auto_ack else [])
 
-    def _get_ok(self, channel: Channel, args: list[Any], stretch: Stretch) -> Read:
-        number, bits = args[:2]
+    def _get_ok(self, channel: Channel, args: m.Arguments, stretch: Stretch) -> Read:
+        number, bits = args
         asked = channel.gets.popleft() if channel.gets else Subscription("", False, False)
         return self._delivered(channel, asked, number, bool(bits & 1), "get", stretch)
 
-    def _get_empty(self, channel: Channel, args: list[Any], stretch: Stretch) -> Read:
+    def _get_empty(self, channel: Channel, args: m.Arguments, stretch: Stretch) -> Read:
         if channel.gets:
             channel.gets.popleft()
-        return Read([])
+        return _NOTHING
 
     def _delivered(
         self, channel: Channel, consumer: Subscription, number: int, redelivered: bool, how: str, stretch: Stretch
@@ -275,18 +286,18 @@ class Dialogue:
         data = {"redelivered": redelivered, "settled": consumer.auto_ack, "how": how}
         return Read([Sighting(Kind.DELIVER, (key,), data)])
 
-    def _ack(self, channel: Channel, args: list[Any], stretch: Stretch) -> Read:
+    def _ack(self, channel: Channel, args: m.Arguments, stretch: Stretch) -> Read:
         return self._settle(channel, args[0], bool(args[1] & 1), "ack", False)
 
-    def _nack(self, channel: Channel, args: list[Any], stretch: Stretch) -> Read:
+    def _nack(self, channel: Channel, args: m.Arguments, stretch: Stretch) -> Read:
         return self._settle(channel, args[0], bool(args[1] & 1), "nack", bool(args[1] & 2))
 
-    def _reject(self, channel: Channel, args: list[Any], stretch: Stretch) -> Read:
+    def _reject(self, channel: Channel, args: m.Arguments, stretch: Stretch) -> Read:
         return self._settle(channel, args[0], False, "reject", bool(args[1] & 1))
 
-    def _recover(self, channel: Channel, args: list[Any], stretch: Stretch) -> Read:
+    def _recover(self, channel: Channel, args: m.Arguments, stretch: Stretch) -> Read:
         # RabbitMQ puts everything unsettled back, as a nack of all would; it refuses recovery without requeue.
-        return self._settle(channel, 0, True, "nack", True) if args[0] & 1 else Read([])
+        return self._settle(channel, 0, True, "nack", True) if args[0] & 1 else _NOTHING
 
     def _settle(self, channel: Channel, tag: int, multiple: bool, how: str, requeue: bool) -> Read:
         keys = keys_of(channel.unsettled.take(tag, multiple))
