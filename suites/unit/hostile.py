@@ -165,6 +165,9 @@ class Control:
     def gone(self, link: str, conn: int) -> None:
         pass
 
+    def close(self, link: str, conn: int) -> None:
+        pass
+
     def record(self, sightings: Sequence[Sighting], link: str, conn: int) -> None:
         self.seen += sightings
 
@@ -219,3 +222,45 @@ async def _settled() -> None:
     this = asyncio.current_task()
     while rest := [task for task in asyncio.all_tasks() if task is not this]:
         await asyncio.gather(*rest, return_exceptions=False)
+
+
+# inputs as files: one byte that picks the options, then turns, each a byte for its side, two for its length, its bytes
+
+PLACES = (None, "body:json:$.id", "header:n", "property:message_id")
+PIECES = (0, 1, 7, 64)
+
+
+def as_file(turns: Sequence[Turn], options: int = 0) -> bytes:
+    """What `turns_of` reads."""
+    head = struct.Struct(">BH")
+    return bytes([options]) + b"".join(head.pack(side is Side.SERVER, len(data)) + data for side, data in turns)
+
+
+def turns_of(data: bytes) -> list[Turn]:
+    """Any bytes are turns; the last may be cut off."""
+    turns: list[Turn] = []
+    at = 1
+    while at + 3 <= len(data):
+        size = int.from_bytes(data[at + 1 : at + 3], "big") & 0xFFF
+        turns.append((Side.SERVER if data[at] & 1 else Side.CLIENT, data[at + 3 : at + 3 + size]))
+        at += 3 + size
+    return turns
+
+
+def _tap_target(make: Callable[[str | None], Tap], frames: Frames) -> Callable[[bytes], list[Sighting]]:
+    def target(data: bytes) -> list[Sighting]:
+        options = data[0] if data else 0
+        return hold_tap(lambda: make(PLACES[options & 3]), turns_of(data), frames, PIECES[(options >> 2) & 3])
+
+    return target
+
+
+def _http_target(data: bytes) -> list[Sighting]:
+    return hold_http([piece for _, piece in turns_of(data)], STRICT if data and data[0] & 1 else SINK)
+
+
+TARGETS: dict[str, Callable[[bytes], list[Sighting]]] = {
+    "amqp": _tap_target(amqp, amqp_frames),
+    "resp": _tap_target(resp, as_it_came),
+    "http": _http_target,
+}

@@ -115,7 +115,7 @@ ODD = b'{"id": "\\ud800 kabcd-000001"}'
 )
 def test_a_key_in_text_that_cannot_be_written_as_utf8(tap: str, turns: list[Turn]) -> None:
     make, frames, _ = TAPS[tap]
-    assert kinds(hold_tap(lambda: make("body:json:$.id"), turns, frames))[0] is Kind.PUBLISH
+    assert kinds(hold_tap(lambda: make("body:json:$.id"), turns, frames)).count(Kind.PUBLISH) == 1
 
 
 # what a length field may cost
@@ -146,7 +146,7 @@ ATTRIBUTE = b"|1\r\n+%s\r\n+x\r\n" % (b"." * 62_000)
 )
 def test_what_is_announced_is_not_waited_for_beyond_a_bound(tap: str, turns: list[Turn], says: str) -> None:
     make, frames, _ = TAPS[tap]
-    (unparsed,) = hold_tap(make, turns, frames)
+    unparsed = hold_tap(make, turns, frames)[-1]
     assert unparsed.kind is Kind.UNPARSED
     assert says in unparsed.data["reason"]
 
