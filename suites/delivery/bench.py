@@ -13,6 +13,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+import requests
+
 from chaosharness.flowfile import load
 from chaosharness.model.flow import Flow
 from chaosharness.model.plan import Plan
@@ -121,6 +123,13 @@ class Bench:
     def broker(self) -> Instance:
         """The running broker itself."""
         return self.rig.servers["rabbitmq"].instance
+
+    def vhost(self) -> str:
+        """The newest of the broker: that of the scenario that is being run."""
+        management = self.broker.nodes["management"]
+        answer = requests.get(f"http://{management}/api/vhosts", auth=("chaosharness", "chaosharness"), timeout=10)
+        nonce = self.rig.nonces  # of those that have ended
+        return next(str(one["name"]) for one in answer.json() if one["name"] != "/" and one["name"][:-2] not in nonce)
 
 
 @contextmanager
