@@ -21,10 +21,11 @@ from chaosharness.relay.gates import ArmedGate, Gates, Recorder, wants_cut
 CLOSE_WITHIN_S = 2.0
 """How long a cut connection's other end may take to close before it is reset."""
 HIGH_WATER = 1 << 20
-KEPT_BYTES = 64 << 20
+KEPT_BYTES = 8 << 20
 """What waits behind a hold, or for a broker that does not answer yet: a sender of more is not read until it goes on."""
 
 
+_UNPARSED = Kind.UNPARSED
 _OTHER = {Side.CLIENT: Side.SERVER, Side.SERVER: Side.CLIENT}
 
 
@@ -58,12 +59,11 @@ class Stream:
             self._early.append(data)
             self._keep(len(data))
             return
-        gave_up = False
-        for unit in self.connection.codec.feed(self.side, data):
+        units = self.connection.codec.feed(self.side, data)
+        for unit in units:
             self._take(unit)
-            gave_up = gave_up or any(sighting.kind is Kind.UNPARSED for sighting in unit.seen)
         self.flush()
-        if gave_up:
+        if any(sighting.kind is _UNPARSED for unit in units for sighting in unit.seen):
             self.connection.other(self).feed(b"")
 
     def start(self, out: asyncio.Transport) -> None:
@@ -77,10 +77,12 @@ class Stream:
     def _take(self, unit: Unit) -> None:
         if self.dead:
             self._discard(unit)
+        elif not self._stalled:  # nearly always
+            self._pass(unit)
         elif unit.lane in self._stalled:
             self._stalled[unit.lane].append(unit)
             self._keep(len(unit.data))
-        elif unit.lane == BARRIER and self._stalled:
+        elif unit.lane == BARRIER:
             self._stalled[BARRIER] = deque([unit])
             self._keep(len(unit.data))
         else:
@@ -96,7 +98,8 @@ class Stream:
                     self._forward(before)
                 self._stop(armed, stopped)
                 return
-        self._forward(unit)
+        self._seen += unit.seen
+        self._outgoing.append(unit.data)
 
     def _stop(self, armed: ArmedGate, unit: Unit) -> None:
         connection = self.connection

@@ -101,7 +101,7 @@ class Dialogue:
         channel = self._channels.get(stretch.channel)
         if channel is None:
             channel = self._channels[stretch.channel] = Channel()
-        if side is Side.CLIENT and (channel.deaf or self._deaf):
+        if (channel.deaf or self._deaf) and side is Side.CLIENT:
             return _NOTHING  # the server throws it away: it has closed, and waits for close-ok only
         arguments, reader = found
         return reader(channel, arguments(payload), stretch)

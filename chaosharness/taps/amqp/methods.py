@@ -131,13 +131,14 @@ _CONTENT_TYPE, _CONTENT_ENCODING, _HEADERS, _DELIVERY_MODE = 1 << 15, 1 << 14, 1
 
 def is_persistent(header: bytes) -> bool:
     """Whether a content header's payload says delivery-mode 2. Raises as `read_method` does."""
-    (flags,) = _SIZES["H"].unpack_from(header, 12)
+    flags = header[12] << 8 | header[13]
     if not flags & _DELIVERY_MODE:
         return False
     at = 14
-    for flag in (_CONTENT_TYPE, _CONTENT_ENCODING):
-        if flags & flag:
-            at += 1 + header[at]
+    if flags & _CONTENT_TYPE:
+        at += 1 + header[at]
+    if flags & _CONTENT_ENCODING:
+        at += 1 + header[at]
     if flags & _HEADERS:
         at += 4 + _SIZES["I"].unpack_from(header, at)[0]
     return header[at] == 2
