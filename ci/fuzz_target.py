@@ -8,10 +8,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-import atheris  # type: ignore[import-not-found]
+import atheris  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
 with atheris.instrument_imports(include=["chaosharness"], enable_loader_override=False):
-    import hostile  # type: ignore[import-not-found]
+    import hostile  # type: ignore[import-not-found, unused-ignore]
 
 
 def main() -> None:

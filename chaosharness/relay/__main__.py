@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import os
+import resource
 import signal
 import socket
 import sys
@@ -128,6 +129,8 @@ def _describe(context: dict[str, Any]) -> str:
 def main() -> None:
     """Entry point of the process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the harness's to handle
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a tapped connection takes two, and a storm has many
     control = socket.socket(fileno=os.dup(0))
     control.setblocking(False)
     asyncio.run(serve(control))
