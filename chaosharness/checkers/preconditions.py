@@ -17,7 +17,7 @@ from chaosharness.model.address import HARNESS
 from chaosharness.model.event import Kind
 from chaosharness.model.verdict import Code, Missing
 
-HOLDS_LONG = frozenset({"slow", "freeze", "broker-freeze"})
+HOLDS_LONG = frozenset({"slow", "freeze", "broker-freeze", "apply-late"})
 """Faults that mean the hold itself to have consequences."""
 STILL_AT_WORK = 0.1
 """Effects in the last tenth of a drain that expired: it was too short, nothing is known to be lost."""

@@ -52,3 +52,10 @@ class ConfirmLost(Cut):
 
     id = "confirm-lost"
     what = "the publisher confirm"
+
+
+class ResponseLost(Cut):
+    """`response-lost`: the effect is applied, and the sink's answer never reaches its caller."""
+
+    id = "response-lost"
+    what = "the sink's answer"

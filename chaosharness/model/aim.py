@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from chaosharness.model.flow import Flow
 from chaosharness.model.gate import Point
 from chaosharness.model.window import Actor
 
 HARNESS_CONSUMES = "the harness reads the source itself: there is no consumer to break"
 """Why a window of the consumer is declined, by brokers and sinks alike, for a flow that declares none."""
+NO_DEAD_LETTER = "the source declares no dead_letter: nobody said where a message that can never succeed is to end"
+
+
+def why_no_poison(flow: Flow) -> str | None:
+    """Why no message that can never succeed is aimed at the flow, by brokers and sinks alike; None if one can be."""
+    if flow.consumer is None:
+        return HARNESS_CONSUMES
+    return None if flow.source.options.get("dead_letter") else NO_DEAD_LETTER
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,14 +78,18 @@ class StubControl(Protocol):
         """The connection's other end is gone: what a gate holds of it is thrown away. Idempotent."""
         ...
 
+    def close(self, link: str, conn: int) -> None:
+        """Closes the connection from this side, and records it so. Idempotent."""
+        ...
+
     def record(self, sightings: Sequence[Sighting], link: str, conn: int) -> None:
         """Into the ledger, before anything goes on."""
         ...
 
     async def pass_gate(self, point: Point, key: str, link: str, conn: int, size: int) -> bool:
-        """Waits while a gate holds the key here.
+        """Waits while a gate holds the key here. `size`: bytes that a gate would throw away.
 
-        True: go on; False: the connection is gone, or the gate threw it away.
+        True: go on; False: the connection is gone, or the gate threw it away, or cut it.
         """
         ...
 
@@ -102,7 +106,7 @@ class ControlledStub(Stub, Protocol):
     """A stub whose sink can be told to misbehave; what a fault of the sink needs."""
 
     def control(self, control: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Behave like this from now on: `{"outage": [503, 429]}`, …; plain JSON types, as it crosses processes.
+        """Behave like this from now on: `{"outage": [503, 429, 0]}`, …; plain JSON types, as it crosses processes.
 
         Returns what it has to say of it. Raises HarnessBroke for what it does not know.
         """

@@ -18,7 +18,7 @@ from chaosharness.model.event import Kind, Sighting
 from chaosharness.model.gate import Gate, Point
 from chaosharness.model.key import KeyFinder, Place
 from chaosharness.ports.wire import Codec, CodecOptions, Side, Stub
-from chaosharness.relay.gates import ArmedGate, Gates
+from chaosharness.relay.gates import ArmedGate, Gates, wants_cut
 from chaosharness.relay.pump import Connection
 
 
@@ -132,6 +132,12 @@ class Scene:
     def gone(self, link: str, conn: int) -> None:
         self._close_sink_end(link, conn, Side.CLIENT.value)
 
+    def close(self, link: str, conn: int) -> None:
+        found = self._sink_ends.get(conn)
+        self._close_sink_end(link, conn, "tap")
+        if found:
+            found[1].close()
+
     def _close_sink_end(self, link: str, conn: int, by: str) -> None:
         if self._sink_ends.pop(conn, None):
             self.ledger.append(Kind.DISCONNECT, link=link, conn=conn, data={"by": by})
@@ -153,6 +159,10 @@ class Scene:
         armed: ArmedGate | None = self.gates.stops(Sighting(Kind(point.value), (key,)), where, conn)
         if armed is None:
             return True
+        if wants_cut(armed):
+            self.gates.cut(armed, where, conn, size)
+            self.close(link, conn)
+            return False
         holder = StubHolder()
         self.gates.hold(armed, holder, where, conn, size)
         return await holder.done and conn in self._sink_ends
@@ -165,11 +175,10 @@ class Scene:
         for connection in tapped:
             self.ledger.append(Kind.SEVERED, link=str(link), conn=connection.number)
             connection.close_after_flush("tap")
-        served = [(number, end) for number, (name, end) in self._sink_ends.items() if name == str(link)]
-        for number, transport in served:
+        served = [number for number, (name, _) in self._sink_ends.items() if name == str(link)]
+        for number in served:
             self.ledger.append(Kind.SEVERED, link=str(link), conn=number)
-            self._close_sink_end(str(link), number, "tap")
-            transport.close()
+            self.close(str(link), number)
         return len(tapped) + len(served)
 
     def control_sink(self, name: str, control: Mapping[str, Any]) -> Mapping[str, Any]:

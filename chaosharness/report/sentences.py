@@ -264,7 +264,10 @@ _SENTENCES: dict[Kind, Callable[[_Seen], str]] = {
     Kind.EFFECT: lambda s: f"{s.sink} applies the effect of {s.key}{_in_brackets(s.word('effect', ''))}",
     Kind.REPLAY: lambda s: f"{s.sink} answers {s.key} as before (replay of {s.word('idempotency_key')}), no effect",
     Kind.KEY_REUSED: lambda s: f"{s.sink} sees idempotency key {s.word('idempotency_key')} again, with another body",
-    Kind.REFUSED: lambda s: f"{s.sink} refuses {s.key} with status {s.word('status')}: nothing applied",
+    Kind.REFUSED: lambda s: (
+        f"{s.sink} refuses {s.key} {'without an answer' if s['status'] == 0 else 'with status ' + s.word('status')}: "
+        "nothing applied"
+    ),
     Kind.DISCARDED: lambda s: f"{s.sink} discards the request of {s.key}, not applied{s.tail('why')}",
     Kind.RESPONSE: lambda s: f"{s.sink} answers {s.key} with status {s.word('status')}",
     Kind.STARTED: _started,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chaosharness.model.address import EFFECT, Address
-from chaosharness.model.aim import HARNESS_CONSUMES, Aim
+from chaosharness.model.aim import HARNESS_CONSUMES, Aim, why_no_poison
 from chaosharness.model.flow import Effect, Flow
 from chaosharness.model.gate import Point
 from chaosharness.model.key import Place
@@ -77,6 +77,7 @@ class HttpSink:
             _aim(flow, effect, "effect-response", Point.RESPONSE, "response-lost", "reset"),
             _aim(flow, effect, "effect-response", Point.RESPONSE, *at_response, again=True),
             _aim(flow, effect, "effect-response", Point.REQUEST, "apply-late"),
+            _aim(flow, effect, "poison", Point.REQUEST, "reject", "killer", declined=_poison(flow)),
             _aim(flow, effect, "rebalance", Point.REQUEST, *MEMBERS, declined=_alone(flow)),
         )
 
@@ -85,6 +86,11 @@ def _alone(flow: Flow) -> Mapping[str, str]:
     """A member that leaves, or stands still, must leave another."""
     alone = flow.consumer is None or flow.consumer.replicas < 2
     return {"leave": ALONE, "freeze": ALONE} if alone else {}
+
+
+def _poison(flow: Flow) -> Mapping[str, str]:
+    why = why_no_poison(flow)
+    return {"*": why} if why else {}
 
 
 def _aim(

@@ -22,6 +22,7 @@ from chaosharness.model.event import Kind, Sighting
 from chaosharness.model.gate import Point
 from chaosharness.model.key import KeyFinder, Place
 from chaosharness.ports.wire import StubControl
+from chaosharness.sinks.misbehaviour import NO_ANSWER, RETRY_AFTER, Misbehaviour
 
 MAX_BODY = 64 << 20
 FORM = "application/x-www-form-urlencoded"
@@ -46,11 +47,16 @@ class HttpStub:
         self._method = options.get("method")
         path = options.get("path")
         self._path = re.compile(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(path))) if path else None
+        self.misbehaviour = Misbehaviour()
         self._applied: dict[str, bytes] = {}
         self._numbers = itertools.count(1)
 
     def connection(self, link: str, control: StubControl) -> asyncio.BaseProtocol:
         return HttpConnection(self, link, control)
+
+    def control(self, control: Mapping[str, Any]) -> Mapping[str, Any]:
+        """ports.wire.ControlledStub: `sinks.misbehaviour` says what it knows."""
+        return self.misbehaviour.tell(control)
 
     def is_effect(self, request: Request) -> bool:
         """Whether the request is the declared effect."""
@@ -74,7 +80,7 @@ class HttpStub:
         if idempotency_key is not None:
             data["idempotency_key"] = idempotency_key
         if self.status >= 400:
-            return Sighting(Kind.REFUSED, (key,), {**data, "status": self.status}), self.status, self.body
+            return self.refused(key, self.status), self.status, self.body
         if self.idempotent_by and idempotency_key is not None:
             print_of_body = hashlib.sha256(request.method.encode() + request.target.encode() + request.body).digest()
             earlier = self._applied.get(idempotency_key)
@@ -87,6 +93,10 @@ class HttpStub:
                 return Sighting(Kind.KEY_REUSED, (key,), data), 409, clash
         data["effect"] = f"{self.sink}#{next(self._numbers)}"
         return Sighting(Kind.EFFECT, (key,), data), self.status, self.body
+
+    def refused(self, key: str, status: int) -> Sighting:
+        """Nothing was applied."""
+        return Sighting(Kind.REFUSED, (key,), {"sink": self.sink, "status": status})
 
 
 class Request:
@@ -129,6 +139,8 @@ class HttpConnection(asyncio.Protocol):
         """Bytes that came behind the request that is being answered."""
         self._pauses: set[str] = set()
         """Why the client is not read now."""
+        self._unanswered: asyncio.Future[None] | None = None
+        """Done when the request that gets no answer is given up."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -160,18 +172,26 @@ class HttpConnection(asyncio.Protocol):
                 self._transport.resume_reading()
 
     def eof_received(self) -> None:
-        self._control.gone(self._link, self._conn)
+        self._gone()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._rejected:
             self._rejected.cancel()
+        self._gone()
+
+    def _gone(self) -> None:
         self._control.gone(self._link, self._conn)
+        if self._unanswered and not self._unanswered.done():
+            self._unanswered.set_result(None)
 
     def _read_on(self) -> None:
         """Takes complete events until a request is whole or more bytes are needed."""
         try:
             while self._task is None:
                 event = self._http.next_event()
+                if event is h11.NEED_DATA:
+                    self._unread = 0
+                    self._flow("unread", pause=False)
                 if event is h11.NEED_DATA or event is h11.PAUSED or isinstance(event, h11.ConnectionClosed):
                     return
                 if isinstance(event, h11.Request):
@@ -180,7 +200,7 @@ class HttpConnection(asyncio.Protocol):
                         raise h11.RemoteProtocolError("CONNECT: the sink is no proxy", error_status_hint=405)
                     self._body.clear()
                     if self._http.they_are_waiting_for_100_continue:
-                        self._send(h11.InformationalResponse(status_code=100, headers=[]))
+                        self._write(self._http.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
                 elif isinstance(event, h11.Data):
                     self._body += event.data
                     if len(self._body) > MAX_BODY:
@@ -199,7 +219,7 @@ class HttpConnection(asyncio.Protocol):
         self._control.record([unparsed], self._link, self._conn)
         method = self._head.method.decode("ascii") if self._head else ""
         if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            self._respond(status, json.dumps({"error": str(bad)}).encode(), method, close=True)
+            self._write(self._render(status, json.dumps({"error": str(bad)}).encode(), method, close=True))
         if self._transport and not self._transport.is_closing():
             with contextlib.suppress(OSError):  # it was reset in the meantime
                 self._transport.write_eof()
@@ -207,34 +227,41 @@ class HttpConnection(asyncio.Protocol):
             self._flow("unread", pause=False)
 
     async def _answer(self, request: Request) -> None:
-        status, body = await self._handle(request)
+        status, body, key = await self._handle(request)
+        data = b"" if status is None else self._render(status, body, request.method)
+        if status is not None and key is not None:
+            if await self._control.pass_gate(Point.RESPONSE, key, self._link, self._conn, len(data)):
+                self._record(Sighting(Kind.RESPONSE, (key,), {"sink": self._stub.sink, "status": status}))
+            else:
+                status = None
         self._task = self._head = None
-        self._unread = 0
-        self._flow("unread", pause=False)
         if status is None or self._transport is None or self._transport.is_closing():
             return
-        self._respond(status, body, request.method)
+        self._write(data)
         if self._http.our_state is h11.MUST_CLOSE:
             self._transport.close()
         elif self._http.our_state is h11.DONE:
             self._http.start_next_cycle()
             self._read_on()
 
-    async def _handle(self, request: Request) -> tuple[int | None, bytes]:
-        """The life of one request. A status of None: nobody is there to be answered."""
+    async def _handle(self, request: Request) -> tuple[int | None, bytes, str | None]:
+        """The life of one request: status, body, and its key where it was the effect's.
+
+        A status of None: nobody is there to be answered, or nobody is to be.
+        """
         stub, record = self._stub, self._record
         key = stub.key_of(request)
         said = {"sink": stub.sink, "method": request.method, "target": request.target}
         if not stub.is_effect(request):
             if request.method in SAFE:
-                return 200, b"{}"
+                return 200, b"{}", None
             record(
                 Sighting(
                     Kind.ASIDE, (key,) if key else (), {"what": "request", "to": f"{request.method} {request.path}"}
                 )
             )
             no_effect = f"{request.method} {request.path} is not the declared effect ({stub.declared()})"
-            return 404, json.dumps({"error": f"chaosharness: {no_effect}"}).encode()
+            return 404, json.dumps({"error": f"chaosharness: {no_effect}"}).encode(), None
         if key is None:
             foreign = stub.finder.foreign(*request.texts())
             if foreign:
@@ -243,37 +270,48 @@ class HttpConnection(asyncio.Protocol):
             record(
                 Sighting(Kind.UNKEYED, (), {"what": what, "place": stub.key_place.text if stub.key_place else "any"})
             )
-            return stub.status, stub.body
+            return stub.status, stub.body, None
         idempotency_key = request.read(stub.idempotent_by) if stub.idempotent_by else None
         record(Sighting(Kind.REQUEST, (key,), {**said, "idempotency_key": idempotency_key}))
-        size = len(request.body)
-        if not await self._control.pass_gate(Point.REQUEST, key, self._link, self._conn, size):
-            record(
-                Sighting(
-                    Kind.DISCARDED, (key,), {"sink": stub.sink, "why": "its connection was gone before it was applied"}
-                )
-            )
-            return None, b""
+        passed = await self._control.pass_gate(Point.REQUEST, key, self._link, self._conn, len(request.body))
+        if not passed and not stub.misbehaviour.late(key):
+            why = "its connection was gone before it was applied"
+            record(Sighting(Kind.DISCARDED, (key,), {"sink": stub.sink, "why": why}))
+            return None, b"", None
+        refused = stub.misbehaviour.status(key)
+        if refused == NO_ANSWER:
+            await self._leave_unanswered(key)
+            return None, b"", None
+        if refused is not None:
+            record(stub.refused(key, refused))
+            return refused, json.dumps({"error": "chaosharness: refused"}).encode(), key
         sighting, status, body = stub.apply(request, key, idempotency_key)
         record(sighting)
-        if not await self._control.pass_gate(Point.RESPONSE, key, self._link, self._conn, len(body)):
-            return None, b""
-        record(Sighting(Kind.RESPONSE, (key,), {"sink": stub.sink, "status": status}))
-        return status, body
+        return status, body, key
+
+    async def _leave_unanswered(self, key: str) -> None:
+        """Until the sink is told that it is over, or the client has gone; then the connection is closed."""
+        self._record(self._stub.refused(key, NO_ANSWER))
+        self._unanswered = self._stub.misbehaviour.unanswered(key)
+        await self._unanswered
+        self._control.close(self._link, self._conn)
 
     def _record(self, sighting: Sighting) -> None:
         self._control.record([sighting], self._link, self._conn)
 
-    def _respond(self, status: int, body: bytes, method: str, close: bool = False) -> None:
+    def _render(self, status: int, body: bytes, method: str, close: bool = False) -> bytes:
+        """The answer as it stands on the wire."""
         if status in (204, 304):  # RFC 9110, 6.4.1: these have no content
             body = b""
         headers = [("content-type", "application/json"), ("content-length", str(len(body)))] if body else []
+        if status in RETRY_AFTER:
+            headers.append(("retry-after", RETRY_AFTER[status]))
         if close:
             headers.append(("connection", "close"))
         content = [] if method == "HEAD" else [h11.Data(data=body)]  # RFC 9110, 9.3.2: the fields of a GET
-        self._send(h11.Response(status_code=status, headers=headers), *content, h11.EndOfMessage())
+        events = (h11.Response(status_code=status, headers=headers), *content, h11.EndOfMessage())
+        return b"".join(self._http.send(event) or b"" for event in events)
 
-    def _send(self, *events: h11.Event) -> None:
-        data = b"".join(self._http.send(event) or b"" for event in events)
+    def _write(self, data: bytes) -> None:
         if data and self._transport and not self._transport.is_closing():
             self._transport.write(data)
