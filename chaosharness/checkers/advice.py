@@ -1,9 +1,15 @@
-"""Choices seen on the wire that nobody wrote down: one `Advice` per code, with the first frame it was seen in."""
+"""Choices seen on the wire that nobody wrote down: one `Advice` per code, with the first frame it was seen in.
+
+Most are seen by a tap alone; `short_ttl` is a time to live held to what the flow promises.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from chaosharness.checkers.facts import Facts, Seen
 from chaosharness.model.event import Kind
+from chaosharness.model.semantic import Promise
 from chaosharness.model.verdict import Advice
 
 WHAT_TO_DO = {
@@ -35,16 +41,40 @@ WHAT_TO_DO = {
         "a script works on the source: what it does there is not seen by the tap. Use plain commands on the source, or "
         "read this scenario's loss and duplicates with care"
     ),
+    "script_on_store": (
+        "a script works on the store: what it does there, and how long it lets an entry live, is not seen by the tap. "
+        "It is taken for a record of the message"
+    ),
 }
 """Code → what it means and what to do. A code that is not here comes out with the tap's own words."""
 
 
-def advise(facts: Facts) -> tuple[Advice, ...]:
+def advise(facts: Facts, promise: Promise) -> tuple[Advice, ...]:
     """In the order in which they were first seen."""
     firsts: dict[str, Seen] = {}
     for seen in facts.of(Kind.ADVICE):
         firsts.setdefault(str(seen.get("code")), seen)
-    return tuple(Advice(code, _text(code, seen), (seen.event,)) for code, seen in firsts.items())
+    found = [Advice(code, _text(code, seen), (seen.event,)) for code, seen in firsts.items()]
+    return (*found, *_short_ttl(facts, promise))
+
+
+def _short_ttl(facts: Facts, promise: Promise) -> Iterator[Advice]:
+    """Where a message's longest-lived entry in a store, as last recorded, ends before the message can come no more."""
+    within_s = promise.redeliver_within_s
+    entries: dict[str, dict[object, Seen]] = {}
+    for seen in facts.of(Kind.RECORD):
+        for key in seen.event.keys:
+            entries.setdefault(key, {})[seen.get("entry")] = seen
+    for lasting in entries.values() if within_s is not None else ():
+        lives = {entry: seen.get("ttl_s") for entry, seen in lasting.items()}
+        if within_s and all(isinstance(ttl_s, int | float) and ttl_s < within_s for ttl_s in lives.values()):
+            longest = max(lasting.values(), key=lambda seen: float(str(seen.get("ttl_s"))))
+            text = (
+                f"what is remembered of a message lives for {longest.get('ttl_s'):g} s, and the message may come again "
+                f"for {within_s:g} s (redeliver_within_s): let it live longer than that"
+            )
+            yield Advice("short_ttl", text, (longest.event,))
+            return
 
 
 def _text(code: str, seen: Seen) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from chaosharness.checkers.evidence_of_replica import REPLICA, disconnected, sent_on
 from chaosharness.checkers.evidence_of_sink import SINK
 from chaosharness.checkers.evidence_of_store import ON_STORE
+from chaosharness.checkers.evidence_of_store import ON_STORE
 from chaosharness.checkers.facts import Seen, after, first, link_of
 from chaosharness.checkers.hit import parse_link
 from chaosharness.checkers.sets import Case
@@ -89,6 +90,7 @@ def _republish(case: Case, injected: Seen) -> str | None:
 
 OWN: dict[str, Callable[[Case, Seen], str | None]] = {
     **REPLICA,
+    **ON_STORE,
     **ON_STORE,
     **SINK,
     "broker-kill": _broker_kill,

@@ -23,8 +23,8 @@ CUTS = frozenset({"publish-lost", "confirm-lost", "ack-lost", "response-lost", "
 """Faults that the gate carries out by itself."""
 LINK_FAULTS = frozenset({"partition", "partition-in", "partition-out"})
 """Faults of the held replica's link to the broker that let nothing through."""
-STORE_FAULTS = frozenset({"wipe", "restart", "unreachable", "expire"})
-"""Faults of the store."""
+KILLS_STORE = frozenset({"restart"})
+"""Faults that strike by a signal to the store: an instance that is not the flow's own either."""
 OWN_ACT = CUTS | LINK_FAULTS | {"republish"}
 """Faults whose first act is known, and is no signal."""
 
@@ -104,7 +104,7 @@ def _signals(facts: Facts, gate: Seen, link: LinkId | None, aimed: Aimed) -> dic
     for fault in aimed.faults:
         if fault in KILLS_REPLICA:
             to = [seen for seen in sent if seen.text("instance") == replica]
-        elif fault in KILLS_BROKER:
+        elif fault in KILLS_BROKER | KILLS_STORE:
             to = [seen for seen in sent if seen.text("instance") not in flow]
         else:
             continue

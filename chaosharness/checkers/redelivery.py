@@ -11,7 +11,7 @@ from chaosharness.checkers.sets import Case
 from chaosharness.model.event import Kind
 from chaosharness.model.verdict import Code, Missing
 
-CONSEQUENCES = (Kind.EFFECT, Kind.REPLAY, Kind.REQUEST, Kind.SETTLE)
+CONSEQUENCES = (Kind.EFFECT, Kind.REPLAY, Kind.REQUEST, Kind.LOOKUP, Kind.RECORD, Kind.SETTLE)
 
 
 def redelivered(case: Case) -> Missing | None:

@@ -54,6 +54,7 @@ NO_WINDOW = {
     "no_confirms": "the producer publishes without publisher confirms: it has no such window",
 }
 """Why a gate was skipped → the reason of `not_applicable`."""
+NEVER_RECORDED = "the flow records nothing in its store that names a message's key, as far as the tap can read it"
 UPSTREAM = "a republished message is upstream's duplicate: at_most_once promises nothing about it"
 
 
@@ -68,7 +69,7 @@ def judge(history: History, promise: Promise, aimed: Aimed) -> Judgement:
     judgement = Judgement(
         Verdict.UPHELD,
         findings,
-        advice=advise(facts),
+        advice=advise(facts, promise),
         counts=_counts(case),
         notes=tuple(_notes(case)),
         refutes=_refutes(case),
@@ -106,6 +107,8 @@ def _not_applicable(case: Case) -> str | None:
     declined = first(case.facts.of(Kind.FAULT_DECLINED))
     if declined:
         return str(declined.get("why"))
+    if _never_recorded(case):
+        return NEVER_RECORDED
     skipped = case.hit.skipped
     if skipped is None or case.hit.gate is not None:
         return None
@@ -116,6 +119,17 @@ def _not_applicable(case: Case) -> str | None:
         if settle and settle.text("how") in ("nack", "reject"):
             return None
     return NO_WINDOW.get(why, f"the flow has no such window: {why}")
+
+
+def _never_recorded(case: Case) -> bool:
+    """The gate stood at the store, and the aimed message was done with without coming by there."""
+    facts, key = case.facts, case.aimed.key
+    at_store = (Kind.RECORD.value, Kind.RECORDED.value)
+    armed = first(seen for seen in facts.of(Kind.GATE_ARMED) if seen.text("gate") == case.aimed.gate)
+    if armed is None or armed.text("point") not in at_store or case.hit.gate is not None:
+        return False
+    done = any(seen.settles for seen in facts.about(key, Kind.SETTLE))
+    return done and not facts.about(key, Kind.RECORD)
 
 
 def _waived(findings: Sequence[Finding], promise: Promise, cell: str) -> tuple[Finding, ...]:
@@ -162,6 +176,8 @@ def _notes(case: Case) -> Iterator[str]:
         yield "no redelivery is due: the aimed delivery was settled when the fault struck"
     if "broker-kill" in case.aimed.faults:
         yield "process crash only: what the operating system still had to write survives it; a host's loss is not shown"
+    if "restart" in case.aimed.faults:
+        yield "process end only: what the store had written but not synced survives it; a host's loss is not shown"
     if case.sets.dead:
         yield "the poison message was dead-lettered, as it should be"
     done = case.sets.abandoned - case.sets.short

@@ -23,7 +23,8 @@ broker or client sent this, and a gate, a fault or a lost connection threw it aw
     reclaim     place            a message is taken back into the source by a client (a reaper, a claim); from where
     blocked / unblocked  reason
     closed      scope! ("channel" | "connection"), by!, code, reason
-    record      store!, command!, ttl_s, fresh_only (bool: only if it is not there)         the key, as done or begun
+    record      store!, command!, entry (its name there), fresh_only (bool: only if it is not there), ttl_s (null: for
+                ever; not there: unknown)      the key, as done or begun
     recorded    store!, ok! (bool; false: it was there already, or refused)                 the store's answer to that
     lookup      store!, command!            is the key there?
     looked_up   store!, found! (bool)       the store's answer to that

@@ -72,7 +72,7 @@ recovered: A publish that was indeterminate, and whose message has its effects a
 unkeyed: A message of the source, or a request of the effect, in which no key is found. The scenario is unproven
   then, unless the flow says `unkeyed = "ignore"`.
 advice: A choice seen on the wire that nobody wrote down: auto-ack, transient messages, no confirms, unlimited
-  prefetch. Shown in the report with the frame it was seen in.
+  prefetch, a time to live shorter than `redeliver_within_s`. Shown in the report with the frame it was seen in.
 seed: The number that every draw of a scenario comes from: `--seed N` makes the same scenario again.
 probe: `chaosharness probe FILE` runs every window of flows that declare no semantic yet, and says which semantic was
   not refuted.
@@ -137,6 +137,9 @@ stored: The aimed delivery is held, unsettled, at the tap. Where a message is se
 deliver-effect: A consumer that acknowledges first loses the message here; one that acknowledges last gets it again.
 effect-response: Harmless where the request carries an idempotency key that its repetition carries too.
 ack-settle: The broker never saw the ack, so the message comes again, with its effect applied and answered.
+dedup: Aimed between what a store remembers of a message and the redelivery that asks for it. A flow whose store alone
+  stands between a redelivery and a second effect breaks when that store is wiped; `expire` shortens nothing that the
+  flow promises: it is applicable where a time to live seen on the wire is shorter than `redeliver_within_s`.
 store-deliver: A broker that settles a message when it writes it to a socket loses it here.
 """
 

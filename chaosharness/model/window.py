@@ -81,7 +81,13 @@ WINDOWS: dict[str, Window] = {
             "uncommitted work: done twice, or skipped?",
             can_duplicate=True,
         ),
-        Window("dedup", "a key is recorded", "the key is needed again", "store gone: is the effect repeated?"),
+        Window(
+            "dedup",
+            "a key is recorded",
+            "the key is needed again",
+            "store gone: is the effect repeated?",
+            can_duplicate=True,
+        ),
         Window(
             "poison",
             "a message that can never succeed arrives",

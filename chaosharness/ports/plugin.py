@@ -175,8 +175,11 @@ class Store(Protocol):
         """Takes all data of the namespace away, and looks."""
         ...
 
-    def expire(self, server: Instance, namespace: Namespace, key: str) -> Evidence:
-        """Lets every entry that names the message's key expire, as if its time had passed, and looks."""
+    def expire(self, server: Instance, namespace: Namespace, key: str, within_s: float) -> Evidence:
+        """Of the entries that name the message's key, lets those expire whose time would end within so long, and looks.
+
+        Facts: `expired`, their names; where there are none, nothing was done.
+        """
         ...
 
 
@@ -267,6 +270,8 @@ class Target:
     """How long the service may take to end after SIGTERM."""
     link: ToxicLink
     """That replica's link to the broker."""
+    others: Sequence[ToxicLink] = ()
+    """The links of the service's other replicas to it."""
     held_link: ToxicLink
     """The link on which the message is held: to the broker, the sink or the store."""
     store: StoreTarget | None

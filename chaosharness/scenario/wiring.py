@@ -107,13 +107,15 @@ class Wiring:
         if place is None:
             return None
         running = place.running
+        to_it = {link: found for link, found in self.links.items() if link.server == f"{STORE}{name}"}
         return StoreTarget(
             use=place.use,
             store=place.store,
             server=running.instance,
             server_ready=lambda: running.server.wait_ready(running.instance),
             namespace=place.namespace,
-            link=self.links.get(LinkId(held.service, held.replica, f"{STORE}{name}")),
+            link=next((found for link, found in to_it.items() if _of(link) == _of(held)), None),
+            others=[found for link, found in to_it.items() if link.service == held.service and _of(link) != _of(held)],
         )
 
     def sink_of(self, held: LinkId) -> str:
@@ -232,6 +234,11 @@ class Wiring:
 
     def _sink_name(self, flow: Flow, effect: Effect) -> str:
         return effect.name if flow is self.flow else f"{flow.name}.{effect.name}"
+
+
+def _of(link: LinkId) -> tuple[str, int]:
+    """The replica that a link belongs to."""
+    return link.service, link.replica
 
 
 def _seen_by(service: Service, link: Link) -> Address:

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, settings
 from chaosharness.model.event import Kind, Sighting
 from chaosharness.model.key import KeyFinder, Place
 from chaosharness.ports.wire import CodecOptions, Side, Unit
-from chaosharness.taps.resp import LANE, RespCodec
+from chaosharness.taps.resp import RespCodec
+from chaosharness.taps.resp_pairs import LANE
 
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """A busy machine is no reason for a property to fail."""

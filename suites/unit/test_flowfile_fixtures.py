@@ -69,5 +69,4 @@ def test_the_contracts_own_example_asks_for_more_than_there_is(tmp_path: Path) -
         load(tmp_path / "flows.toml", Registry.load())
     assert [line.split(": ", 3)[1:] for line in str(caught.value).splitlines()] == [
         ["flow.payment.source.kafka", "not available yet", "the source kafka"],
-        ["flow.payment.stores.dedup", "not available yet", "the store redis"],
     ]
