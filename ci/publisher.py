@@ -58,7 +58,7 @@ def publish(address: Address, namespace: Namespace, queue: str, load: Load) -> f
     """
     with socket.create_connection((address.host, address.port), timeout=STALLED_S) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        talk = _Talk(connection)
+        talk = Talk(connection)
         talk.open(namespace)
         talk.ask(commands.Queue.Declare(queue=queue, durable=False))
         talk.ask(commands.Confirm.Select())
@@ -70,7 +70,7 @@ def publish(address: Address, namespace: Namespace, queue: str, load: Load) -> f
 def _send(connection: socket.socket, load: Load) -> float:
     connection.setblocking(False)
     batches = list(reversed(load.batches))
-    confirms = _Confirms(load.messages)
+    confirms = Confirms(load.messages)
     sent, rest = 0, memoryview(b"")
     began = time.perf_counter()
     while confirms.open:
@@ -91,7 +91,7 @@ def _send(connection: socket.socket, load: Load) -> float:
     return took
 
 
-class _Confirms:
+class Confirms:
     """Counts the messages that confirms cover; single ones may come out of order."""
 
     def __init__(self, messages: int) -> None:
@@ -118,11 +118,12 @@ class _Confirms:
             if data[at] == METHOD_FRAME:
                 if data[at + 7 : at + 11] != CONFIRM:
                     raise ConnectionError(f"expected a confirm, found {data[at : at + size + 8]!r}")
-                self._confirmed(int.from_bytes(data[at + 11 : at + 19], "big"), bool(data[at + 19]))
+                self.count(int.from_bytes(data[at + 11 : at + 19], "big"), bool(data[at + 19]))
             at += size + 8
         self._data = data[at:]
 
-    def _confirmed(self, tag: int, multiple: bool) -> None:
+    def count(self, tag: int, multiple: bool) -> None:
+        """One confirm."""
         if multiple:
             self._below = max(self._below, tag)
             self._above = {each for each in self._above if each > self._below}
@@ -134,7 +135,7 @@ class _Confirms:
         self.open = self.messages - self._below - len(self._above)
 
 
-class _Talk:
+class Talk:
     """Questions and answers before and after the load."""
 
     def __init__(self, connection: socket.socket) -> None:
