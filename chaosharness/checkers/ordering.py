@@ -66,9 +66,12 @@ def _ordering_key(operations: Sequence[Operation]) -> str | None:
 def _published(facts: Facts, key: str) -> _Published | None:
     """The message's one publish, where it is known to have completed `ok`."""
     own = [op for op in facts.operations[key] if op.by_workload or op.invoked is None]
-    if len(own) != 1 or own[0].outcome != "ok" or own[0].invoked is None or own[0].completed is None:
+    if len(own) != 1 or own[0].outcome != "ok":
         return None
-    return _Published(key, own[0].invoked.at, own[0].completed.at, len(own) < len(facts.operations[key]))
+    began, ended = own[0].invoked, own[0].completed
+    if began is None or ended is None or ended.at < began.at:
+        return None
+    return _Published(key, began.at, ended.at, len(own) < len(facts.operations[key]))
 
 
 def _by_sink(facts: Facts, keys: Sequence[str]) -> list[list[tuple[str, Seen]]]:
