@@ -89,7 +89,7 @@ class LedgerFile:
             self.faults.append(f"{self.path.name}: event {read.seq} stands after the end")
         self._seq = read.seq
         self.ended = read.kind is Kind.END
-        return Event(read.seq, read.at_ns, self.origin, read.kind, read.keys, read.link, read.conn, read.data)
+        return Event(read.seq, read.at_ns, self.origin, read.kind, read.keys, read.link, read.conn, read.data or {})
 
     def _parse_header(self, line: bytes) -> None:
         try:

@@ -33,7 +33,7 @@ class Line(msgspec.Struct, omit_defaults=True, gc=False):
     keys: tuple[str, ...] = ()
     link: str | None = None
     conn: int | None = None
-    data: Mapping[str, Any] = {}
+    data: Mapping[str, Any] | None = None
 
 
 _encoder = msgspec.json.Encoder()
@@ -83,26 +83,28 @@ class Ledger:
         data: Mapping[str, Any] | None = None,
     ) -> int:
         """Writes one event and returns its number; when this returns, a SIGKILL of this process does not lose it."""
-        self._lock.acquire()  # `with` would take a third of the time that the write itself takes
+        lock = self._lock
+        lock.acquire()  # `with` would take a third of the time that the write itself takes
         try:
-            seq, line = self._seq + 1, self._line
-            _encode_into(Line(seq, _now_ns(), kind, tuple(keys), link, conn, data or {}), line)
+            seq = self._seq + 1
+            line = self._line
+            _encode_into(Line(seq, _now_ns(), kind, tuple(keys), link, conn, data or None), line)
             line.append(_NEWLINE)
             written = _write(self._fd, line)
             if written != len(line):
                 self._write(line[written:])
             self._seq = seq
+            return seq
         except OSError as refused:
             raise self._refusal(refused) from refused
         finally:
-            self._lock.release()
-        return seq
+            lock.release()
 
     def append_all(self, sightings: Sequence[Sighting], *, link: str, conn: int) -> None:
         """Writes one event for each, in one write: all of them survive a SIGKILL when this returns, or none may."""
         with self._lock:
             lines = [
-                Line(seq, _now_ns(), one.kind, one.keys, link, conn, one.data)
+                Line(seq, _now_ns(), one.kind, one.keys, link, conn, one.data or None)
                 for seq, one in enumerate(sightings, self._seq + 1)
             ]
             self._write(_encoder.encode_lines(lines))
