@@ -23,6 +23,8 @@ MAX_VALUES = 1 << 20
 """Bounds of what is kept of one command or reply until it is whole: nobody's length field may cost more memory."""
 
 _NUMBER = re.compile(rb"[+-]?\d{1,20}")
+_HEAD = re.compile(rb"[*$:](\d{1,9})\r\n")
+_ARRAY, _BULK = b"*$"
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _AGGREGATES = {"*": 1, "~": 1, ">": 1, "%": 2, "|": 2}
 """Values per counted item: maps and attributes count pairs."""
@@ -88,6 +90,8 @@ class Framer:
     def next(self) -> Frame | None:
         """The next whole frame, or None until more is fed. Raises Malformed; `rest` then has the bytes."""
         buffer = self._buffer
+        if buffer and not self._at and (frame := self._in_one_piece()):
+            return frame
         while self._at < len(buffer):
             kind = chr(buffer[self._at])
             if self._at == 0 and self._requests and kind != "*":
@@ -144,6 +148,39 @@ class Framer:
             if self._place(value):
                 return self._cut()
         return None
+
+    def _in_one_piece(self) -> Frame | None:
+        """What nearly all frames are: an array of bulk strings, one of them or a number, whole. It judges nothing."""
+        buffer = self._buffer
+        head = _HEAD.match(buffer)
+        if not head or (self._requests and buffer[0] != _ARRAY):
+            return None
+        kind, number, at = buffer[0], int(head[1]), head.end()
+        value: Value = number
+        if kind == _ARRAY:
+            items: list[Value] = []
+            for _ in range(number if number <= MAX_VALUES else 0):
+                head = _HEAD.match(buffer, at)
+                if not head or buffer[at] != _BULK:
+                    return None
+                start, at = head.end(), head.end() + int(head[1]) + 2
+                if buffer[at - 2 : at] != b"\r\n":
+                    return None
+                items.append(bytes(buffer[start : at - 2]))
+            value = items
+            if not items:
+                return None
+        elif kind == _BULK:
+            start, at = at, at + number + 2
+            if buffer[at - 2 : at] != b"\r\n":
+                return None
+            value = bytes(buffer[start : at - 2])
+        if at > MAX_FRAME:
+            return None
+        data = bytes(buffer[:at])
+        del buffer[:at]
+        self._searched = 0
+        return Frame(data, chr(kind), value)
 
     def _go_on(self, at: int) -> None:
         self._at = self._searched = at
