@@ -7,8 +7,10 @@ import test_checkers_findings
 import test_checkers_lost
 import test_checkers_order
 import test_checkers_preconditions
+import test_checkers_replica
 import test_checkers_spine
 from spine import SPINE
+from spine_replica import REPLICA
 
 from chaosharness.checkers.evidence_of_fault import OWN
 from chaosharness.checkers.preconditions import PRECONDITIONS
@@ -24,6 +26,7 @@ TESTS = {
         test_checkers_lost,
         test_checkers_order,
         test_checkers_preconditions,
+        test_checkers_replica,
         test_checkers_spine,
     )
     for name in vars(module)
@@ -102,10 +105,20 @@ SCENARIOS: dict[str, str] = {
     "effect-ack:partition": "test_partition_red",
 }
 """`window:fault` → its red test in test_checkers_spine; the green one is `test_green` over all of them."""
+RED_OF_A_REPLICA: dict[str, str] = {
+    "crash-child": "test_crash_child_red",
+    "crash-parent": "test_crash_parent_red",
+    "term": "test_term_and_leave_red",
+    "freeze": "test_freeze_red",
+    "leave": "test_term_and_leave_red",
+    "join": "test_join_red",
+}
+OF_A_REPLICA = {cell: RED_OF_A_REPLICA[cell.partition(":")[2]] for cell in REPLICA}
+"""The same of test_checkers_replica."""
 NOT_JUDGED_YET = {
-    "crash-child", "crash-parent", "term", "freeze", "slow", "response-lost", "apply-late", "partition-in",
-    "partition-out", "latency", "bandwidth", "slice", "reset", "refuse", "broker-restart", "broker-freeze", "join",
-    "leave", "wipe", "restart", "unreachable", "expire", "outage", "malformed", "reject", "killer",
+    "slow", "response-lost", "apply-late", "partition-in",
+    "partition-out", "latency", "bandwidth", "slice", "reset", "refuse", "broker-restart", "broker-freeze",
+    "wipe", "restart", "unreachable", "expire", "outage", "malformed", "reject", "killer",
 }  # fmt: skip
 """Faults that no scenario of this version injects."""
 
@@ -126,10 +139,12 @@ def test_every_code_has_a_red_and_a_green_test() -> None:
 
 def test_every_scenario_and_every_fault_has_a_red_and_a_green_history() -> None:
     assert set(SCENARIOS) == set(SPINE)
-    for cell, red in SCENARIOS.items():
+    assert set(OF_A_REPLICA) == set(REPLICA)
+    scenarios = SCENARIOS | OF_A_REPLICA
+    for cell, red in scenarios.items():
         assert cell.partition(":")[0] in WINDOWS
         assert red in TESTS
-    judged = {cell.partition(":")[2] for cell in SCENARIOS}
+    judged = {cell.partition(":")[2] for cell in scenarios}
     assert judged | NOT_JUDGED_YET == set(FAULTS)
     assert not judged & NOT_JUDGED_YET
     assert judged <= set(OWN) <= set(FAULTS)
