@@ -190,6 +190,7 @@ def observed_whole(case: Case) -> Missing | None:
     why += [f"a tap gave up on {s.event.link}: {s.get('reason')}" for s in facts.of(Kind.UNPARSED)[:3]]
     why += [f"a key of another scenario: {seen.get('found')}" for seen in facts.of(Kind.FOREIGN_KEY)[:3]]
     why += [f"{s.get('instance')} went past the taps to {s.get('remote')}" for s in facts.of(Kind.BYPASS)[:3]]
+    why += [f"{s.get('instance')} was ended by the harness: {s.get('why')}" for s in facts.of(Kind.BOUNDED)[:3]]
     return Missing(Code.OBSERVED_WHOLE, "; ".join(why)) if why else None
 
 

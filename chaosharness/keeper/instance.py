@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from chaosharness.keeper import tree
 from chaosharness.keeper.incarnation import Family, Incarnation
+from chaosharness.keeper.linelog import LineLog
 from chaosharness.keeper.loop import Steps
 from chaosharness.model.errors import HarnessBroke
 from chaosharness.model.event import Kind
@@ -117,6 +119,15 @@ class OwnedInstance:
             self._closed = True
             for fd in self._stdio or ():
                 os.close(fd)
+
+    def note(self, text: str) -> None:
+        """A line in its log, which its minder writes."""
+        try:
+            log = LineLog(Path(self._request["log"]))
+        except OSError:
+            return  # a full disk, a log that was taken away: the ledger says it too
+        log.note(text)
+        log.close()
 
     def signalled(self, signal: str, scope: str, pids: set[int]) -> None:
         """Into the ledger, before the signal is sent."""

@@ -14,6 +14,7 @@ LINE_BYTES = 8 * 1024
 """A longer line is broken into lines of this length."""
 LOG_BYTES = 64 * 1024 * 1024
 """A log stops growing here; what follows is thrown away, and the log says so."""
+FULL = b"[keeper] the log is full"
 
 
 class LineLog:
@@ -50,7 +51,7 @@ class LineLog:
         out = b"".join(stamp + _text(piece) + b"\n" for piece in pieces)
         if len(out) >= self._room:
             out = out[: out.rfind(b"\n", 0, self._room) + 1]
-            out += stamp + f"[keeper] the log is full ({self._limit} bytes): what follows is thrown away\n".encode()
+            out += stamp + FULL + f" ({self._limit} bytes): what follows is thrown away\n".encode()
             self._room = 0
         else:
             self._room -= len(out)
@@ -70,6 +71,16 @@ class LineLog:
         """Flushes, and closes the file."""
         self.flush()
         os.close(self._fd)
+
+
+def is_full(path: Path) -> bool:
+    """Whether a log has stopped growing, and what came later was thrown away."""
+    try:
+        with open(path, "rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - LINE_BYTES))
+            return FULL in log.read()
+    except OSError:
+        return False
 
 
 def _text(line: bytes) -> bytes:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chaosharness.keeper import signals, tree
+from chaosharness.keeper.bound import PROCESSES, Bound
 from chaosharness.keeper.incarnation import Family
 from chaosharness.keeper.instance import OwnedInstance
 from chaosharness.keeper.loop import Loop, Steps
@@ -57,6 +58,7 @@ class Keeper:
         self._input = b""
         self._fds: list[int] = []
         self._output = b""
+        Bound(self.loop, lambda: list(self._instances.values()), self._too_many)
         harness.setblocking(False)
         self.loop.watch(harness, self._read)
         # a forked copy of the harness may hold the socket open: its own end is watched too
@@ -225,6 +227,11 @@ class Keeper:
                 _say(str(refused))
                 self._ledger.abandon()
                 self._ledger = None
+
+    def _too_many(self, instance: OwnedInstance, count: int) -> None:
+        why = f"it had {count} processes, more than the {PROCESSES} that one service may have"
+        self._record(Kind.BOUNDED, {"instance": instance.name, "why": why})
+        instance.note(f"all of {instance.name} is ended: {why}")
 
     # the end
 

@@ -54,6 +54,7 @@ processes (origin keeper; `instance!`)
     started     pid!, incarnation!
     signalled   signal!, scope!, pids!
     exited      pid!, incarnation!, code! (negative: a signal), asked! (by the harness), gone! (the whole tree)
+    bounded     why!                 the harness ended all of it, as it took more of the machine than it may
 faults (origin harness; keys: the aimed one; link: to the broker, of the replica that holds it)
     fault_injected  fault!, evidence! (mapping), ok! (bool)
     fault_healed    fault!, evidence!, ok!
@@ -129,6 +130,7 @@ class Kind(StrEnum):
     STARTED = "started"
     SIGNALLED = "signalled"
     EXITED = "exited"
+    BOUNDED = "bounded"
     FAULT_INJECTED = "fault_injected"
     FAULT_HEALED = "fault_healed"
     FAULT_DECLINED = "fault_declined"

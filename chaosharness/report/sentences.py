@@ -273,6 +273,7 @@ _SENTENCES: dict[Kind, Callable[[_Seen], str]] = {
     Kind.STARTED: _started,
     Kind.SIGNALLED: _signalled,
     Kind.EXITED: _exited,
+    Kind.BOUNDED: lambda s: f"{s.word('instance')} is ended by the harness{s.tail('why')}",
     Kind.FAULT_INJECTED: lambda s: _fault(s, "is injected", "could not be shown to have happened"),
     Kind.FAULT_HEALED: lambda s: _fault(s, "is healed", "could not be shown to have healed"),
     Kind.FAULT_DECLINED: lambda s: f"{s.word('fault')} cannot be aimed here{s.tail('why')}",

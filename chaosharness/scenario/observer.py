@@ -51,6 +51,8 @@ class Observer:
         """instance → incarnations of which a process may live"""
         self.exits: defaultdict[str, list[int]] = defaultdict(list)
         """instance → exit codes that nobody asked for"""
+        self.bounded: dict[str, str] = {}
+        """instance → why the harness ended it"""
         self.events: list[Event] = []
         """All of them, as they were read."""
         self.last_activity = time.monotonic()
@@ -156,6 +158,8 @@ class Observer:
                     self.effects[key] += 1
             case Kind.STARTED:
                 self._alive[str(event.data["instance"])].add(int(event.data["incarnation"]))
+            case Kind.BOUNDED:
+                self.bounded[str(event.data["instance"])] = str(event.data["why"])
             case Kind.EXITED:
                 instance = str(event.data["instance"])
                 if event.data.get("gone"):

@@ -27,6 +27,8 @@ def await_ready(observer: Observer, wiring: Wiring, consumer: Service, ledger: L
         def settled(link: str = link, instance: Instance = instance) -> str | None:
             if observer.subscribed[link]:
                 return "subscribed"
+            if instance.name in observer.bounded:
+                return "bounded"
             hopeless = len(observer.exits[instance.name]) >= HOPELESS_EXITS or (
                 consumer.restart == "never" and observer.exits[instance.name]
             )
@@ -36,6 +38,8 @@ def await_ready(observer: Observer, wiring: Wiring, consumer: Service, ledger: L
             found = observer.wait(f"{instance.name} to subscribe to {wiring.flow.source.name}", READY_WITHIN_S, settled)
         except TimedOut as never:
             return f"{never}; {describe_connections(instance)}{_log_of(instance)}"
+        if found == "bounded":
+            return f"{instance.name} was ended by the harness: {observer.bounded[instance.name]}{_log_of(instance)}"
         if found == "hopeless":
             codes = ", ".join(str(code) for code in observer.exits[instance.name])
             return (

@@ -9,7 +9,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from chaosharness.checkers.sets import POISON
 from chaosharness.checkers.verdict import judge, observed
+from chaosharness.keeper.linelog import is_full
 from chaosharness.ledger.reader import merge
 from chaosharness.ledger.writer import Ledger
 from chaosharness.model.address import HARNESS
@@ -254,7 +256,13 @@ class Scenario:
             self.notes += self.producer.complaints()
         instances = list(self.wiring.instances.values())
         with ThreadPoolExecutor(max_workers=len(instances) or 1) as pool:  # each may take all of its grace
-            list(pool.map(lambda instance: instance.stop(self.consumer.stop_grace_s), instances))
+            stops = list(pool.map(lambda instance: instance.stop(self.consumer.stop_grace_s), instances))
+        for instance, stopped in zip(instances, stops, strict=True):
+            if stopped.facts.get("forced"):
+                grace = f"{self.consumer.stop_grace_s:g} s"
+                self.notes.append(f"{instance.name} did not end within {grace} of SIGTERM, and was killed")
+            if is_full(instance.log):
+                self.notes.append(f"{instance.name} wrote more than its log may hold: {instance.log} is cut")
         self.ledger.append(Kind.STOPPED, data={"instances": [instance.name for instance in instances]})
 
     def _abandon(self) -> None:

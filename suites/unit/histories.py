@@ -18,7 +18,7 @@ from typing import Any
 from chaosharness.model.event import Event, Kind
 from chaosharness.model.history import History
 
-KEEPER = {Kind.STARTED, Kind.SIGNALLED, Kind.EXITED}
+KEEPER = {Kind.STARTED, Kind.SIGNALLED, Kind.EXITED, Kind.BOUNDED}
 HARNESS = {
     Kind.INVOKE, Kind.COMPLETE, Kind.FAULT_INJECTED, Kind.FAULT_HEALED, Kind.STEP, Kind.READY, Kind.KEPT_BACK,
     Kind.DRAIN_STARTED, Kind.DRAINED, Kind.DRAIN_EXPIRED, Kind.RESTARTED_AFRESH, Kind.QUIET, Kind.STOPPED, Kind.YIELDS,

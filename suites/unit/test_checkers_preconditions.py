@@ -303,6 +303,7 @@ def test_no_redelivery_is_due_before_the_effect() -> None:
         f'unparsed @{C}#1 reason="not a frame" bytes=4',
         "foreign_key found=kzzzz-000001",
         "bypass instance=payment.0 remote=127.0.0.1:5672",
+        "bounded instance=payment.0 why=processes",
     ],
 )
 def test_everything_must_have_been_seen(blind: str) -> None:

@@ -177,6 +177,12 @@ SAID: list[tuple[Kind, str | None, dict[str, Any], str]] = [
         "payment.0 ends with code 1, unasked; processes of it live on",
     ),
     (
+        Kind.BOUNDED,
+        None,
+        {"instance": "payment.0", "why": "it had 1200 processes"},
+        "payment.0 is ended by the harness: it had 1200 processes",
+    ),
+    (
         Kind.FAULT_INJECTED,
         CONSUMER,
         {"fault": "crash", "ok": True, "evidence": {"what": "all gone"}},
