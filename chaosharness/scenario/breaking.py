@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from chaosharness.ledger.writer import Ledger
@@ -30,6 +30,8 @@ GATE = "aim"
 IDLE_S = 0.5
 """So long nothing may have happened before the broker is asked whether it is worth waiting for the gate."""
 REPUBLISHED_WITHIN_S = 5.0
+STALLED_S = 3.0
+"""A producer from which nothing has come for so long publishes nothing before the fault is healed."""
 COMPLETED_WITHIN_S = 2.0
 """Well within the time that a gate may hold."""
 
@@ -51,6 +53,8 @@ class Breaking:
     published_within_s: float
     folder: Path
     notes: list[str]
+    prepared: dict[str, Evidence] = field(default_factory=dict)
+    """Fault → what its `prepare` came to."""
 
     @property
     def target(self) -> str:
@@ -115,26 +119,27 @@ class Breaking:
         self._break(self.plan.steps, self._ticket(fired), [], workload)
 
     def _break(
-        self, steps: Sequence[Step], ticket: GateTicket, done: list[tuple[Fault, Evidence]], workload: Workload
+        self, steps: Sequence[Step], ticket: GateTicket, done: list[tuple[Release, Evidence]], workload: Workload
     ) -> None:
         """The first of `steps` around all that follow; `done`: those that are in."""
         if not steps:
             self._let_go(ticket, done)
-            if any(step.until == "published" for step in self.plan.steps):
-                self._await_published(workload)
             return
         fault = self.wiring.rig.registry.fault(steps[0].fault)
-        target = self._target(ticket)
+        target = self._target(ticket, self.prepared.get(fault.id))
         self.ledger.append(Kind.STEP, data={"what": f"inject {fault.id}", "fault": fault.id})
         with fault.inject(target) as injection:
             if injection.declined:
                 self.ledger.append(
                     Kind.FAULT_DECLINED, [self.target], data={"fault": fault.id, "why": injection.declined}
                 )
-                self._let_go(ticket, [])
+                self._let_go(ticket, done)
                 return
             self._record(Kind.FAULT_INJECTED, fault, injection.evidence, target)
-            self._break(steps[1:], ticket, [*done, (fault, injection.evidence)], workload)
+            release = injection.release or fault.release
+            self._break(steps[1:], ticket, [*done, (release, injection.evidence)], workload)
+            if steps[0].until == "published":
+                self._await_published(workload)
         healed = injection.healed or Evidence(False, "the fault says nothing of its heal")
         self._record(Kind.FAULT_HEALED, fault, healed, target)
 
@@ -153,9 +158,9 @@ class Breaking:
                 lambda: self.target in self.observer.completed or self.observer.gates[GATE].kind is not Kind.GATE_HELD,
             )
 
-    def _let_go(self, ticket: GateTicket, done: Sequence[tuple[Fault, Evidence]]) -> None:
+    def _let_go(self, ticket: GateTicket, done: Sequence[tuple[Release, Evidence]]) -> None:
         """A message whose fault has no evidence goes on: the scenario is unproven, and should end soon."""
-        wanted = {fault.release for fault, _ in done}
+        wanted = {release for release, _ in done}
         forward = wanted <= {Release.FORWARD} or not all(evidence.ok for _, evidence in done)
         if self.observer.gates[ticket.hold.gate].kind is Kind.GATE_HELD:
             self.wiring.rig.relay.release(ticket.hold.gate, forward)
@@ -163,21 +168,25 @@ class Breaking:
             self._sever(LinkId.parse(ticket.hold.link))
 
     def _sever(self, held: LinkId) -> Evidence:
-        link = LinkId(held.service, held.replica, BROKER)
+        return self._close(LinkId(held.service, held.replica, BROKER))
+
+    def _close(self, link: LinkId) -> Evidence:
         count = self.wiring.rig.relay.sever(link)
         return Evidence(count > 0, f"{count} connections of {link} closed at the tap", {"severed": count})
 
     def _await_published(self, workload: Workload) -> None:
-        wait_for(
+        """Or until a producer is known not to get on, which may be what a fault is about."""
+        observer, stalls = self.observer, self.plan.actor is Actor.PRODUCER or len(self.plan.steps) > 1
+        observer.wait(
             "the first part of the workload to be published",
             self.published_within_s,
-            workload.first_done.is_set,
+            lambda: workload.first_done.is_set() or (stalls and observer.quiet_s() > STALLED_S) or None,
         )
 
     def _ticket(self, fired: Event) -> GateTicket:
         return GateTicket(fired, self.observer, self.wiring.rig.relay.release)
 
-    def _target(self, ticket: GateTicket) -> Target:
+    def _target(self, ticket: GateTicket, prepared: Evidence | None) -> Target:
         held = LinkId.parse(ticket.hold.link)
         wiring, running, relay = self.wiring, self.wiring.running, self.wiring.rig.relay
         to_broker = LinkId(held.service, held.replica, BROKER)
@@ -193,15 +202,18 @@ class Breaking:
             link=wiring.links[to_broker],
             held_link=wiring.links[held],
             store=wiring.store_target(held),
+            broker=wiring.broker,
             server=running.instance,
             server_ready=lambda: running.server.wait_ready(running.instance),
             witness=Recorded(self.observer),
             sever=lambda: self._sever(held),
+            sever_held=lambda: self._close(held),
             join=self._join,
             again=self._again,
             control_sink=lambda control: relay.control_sink(wiring.sink_of(held), control),
             republish=self._republish,
             toxiproxy_log=wiring.rig.toxiproxy_log,
+            prepared=prepared,
         )
 
     def _join(self) -> Evidence:
@@ -219,12 +231,18 @@ class Breaking:
     def _again(self, within_s: float) -> GateTicket | None:
         gate = f"{GATE}-{sum(name.startswith(GATE) for name in self.observer.gates) + 1}"
         self._arm(gate)
-        fired = self.observer.first(
-            f"{self.target} at the gate once more",
-            within_s,
-            lambda event: event.kind in (Kind.GATE_HELD, Kind.GATE_SKIPPED) and event.data.get("gate") == gate,
-            len(self.observer.events),
-        )
+        observer, before = self.observer, len(self.observer.events)
+
+        def met() -> tuple[Event | None] | None:
+            """The gate's event; (None,) where the broker has nothing left that could still come to it."""
+            for event in observer.events[before:]:
+                if event.kind in (Kind.GATE_HELD, Kind.GATE_SKIPPED) and event.data.get("gate") == gate:
+                    return (event,)
+            return (None,) if observer.quiet_s() > IDLE_S and self.held().empty else None
+
+        fired = None
+        with contextlib.suppress(TimedOut):
+            (fired,) = observer.wait(f"{self.target} at the gate once more", within_s, met)
         if fired is None or fired.kind is Kind.GATE_SKIPPED:
             self.wiring.rig.relay.disarm(gate)
             return None

@@ -30,6 +30,8 @@ class Drain:
     """The broker's live counts."""
     ledger: Ledger
     workload_done: Callable[[], bool]
+    hopeless: frozenset[str] = frozenset()
+    """Keys that can never succeed: over with when the broker has them no more."""
     waiting_for: str = "its first look"
     _asked_at: float = field(default_factory=time.monotonic)
     _held: Held = field(default_factory=lambda: Held(None, None))
@@ -55,7 +57,7 @@ class Drain:
             self.waiting_for = f"requests that the sink still handles: {_some(set(observer.requests.values()))}"
             return False
         missing = observer.missing(self.count)
-        living = {key for key in missing if not observer.gone_for_good(key)}
+        living = {key for key in missing - self.hopeless if not observer.gone_for_good(key)}
         if living:
             self.waiting_for = f"effects of {_some(living)}; {self._describe_held()}"
             self._ask(ASK_BROKER_EVERY_S)

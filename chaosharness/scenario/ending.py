@@ -33,15 +33,27 @@ class Ending:
     ledger: Ledger
     observer: Observer
     held: Callable[[], Held]
+    nudge: Callable[[], None]
+    """Publishes a few more messages."""
+    hopeless: frozenset[str]
+    """Keys that can never succeed."""
     folder: Path
     notes: list[str]
 
-    def drain(self, workload_done: Callable[[], bool]) -> None:
-        """Waits until nothing is in flight; what the broker then still holds gets one more chance."""
-        drain = Drain(self.observer, self.promise.count, self.held, self.ledger, workload_done)
-        if not drain.run(self.promise.bound_s) and not self.held().empty:
-            self._restart_afresh()
-            drain.run(self.promise.bound_s)
+    def drain(self, workload_done: Callable[[], bool]) -> bool:
+        """Waits until nothing is in flight; what the broker then still holds gets two more chances.
+
+        A few more messages, for a consumer that looks again at what it left only when something comes; then a new
+        deployment. False if neither helped: all three bounds were waited out.
+        """
+        drain = Drain(self.observer, self.promise.count, self.held, self.ledger, workload_done, self.hopeless)
+        for chance in (self.nudge, self._restart_afresh):
+            if drain.run(self.promise.bound_s):
+                return True
+            if self.held().empty:
+                return False
+            chance()
+        return drain.run(self.promise.bound_s)
 
     def _restart_afresh(self) -> None:
         """What a new deployment would do: whether it brings back what no one reclaimed tells stranded from stuck."""
@@ -52,18 +64,24 @@ class Ending:
             self.ledger.append(Kind.RESTARTED_AFRESH, data={"instance": instance.name})
             self.wiring.launch(consumer, replica, self.folder, afresh=True)
 
-    def await_quiet(self, survivors: bool) -> None:
-        """`survivors`: the fault left something alive that could still act."""
+    def await_quiet(self, survivors: bool, drained: bool) -> None:
+        """`survivors`: the fault left something alive that could still act.
+
+        Where the drain's bound was waited out and messages still cycle, silence never comes: the bound was the wait.
+        """
         if not survivors:
             self.ledger.append(Kind.QUIET, data={"why": "nothing that the fault met can act any more", "waited_s": 0})
             return
         why = f"{QUIET_S:g} s of silence: what the fault left alive could still act"
         began = time.monotonic()
         try:
-            self.observer.wait(why, QUIET_WITHIN_S, lambda: self.observer.quiet_s() >= QUIET_S)
+            within_s = QUIET_WITHIN_S if drained else 2 * QUIET_S
+            self.observer.wait(why, within_s, lambda: self.observer.quiet_s() >= QUIET_S)
         except TimedOut as restless:
             self.notes.append(str(restless))
-            return
+            if drained:
+                return
+            why = f"the drain's bound was waited out ({self.promise.bound_s:g} s), and what is still held never rests"
         self.ledger.append(Kind.QUIET, data={"why": why, "waited_s": round(time.monotonic() - began, 3)})
 
     def record_yields(self) -> None:

@@ -28,6 +28,7 @@ from chaosharness.scenario.breaking import GATE, Breaking
 from chaosharness.scenario.ending import Ending
 from chaosharness.scenario.guard import look_for_bypasses
 from chaosharness.scenario.messages import make_messages
+from chaosharness.scenario.nudging import NUDGES, nudge
 from chaosharness.scenario.observer import Observer
 from chaosharness.scenario.planning import make_nonce
 from chaosharness.scenario.producing import ProducerUnderTest, harness_sender
@@ -91,6 +92,7 @@ class Scenario:
         self.observer = Observer(self.folder)
         self.wiring = Wiring(rig, self.flow, others, self.broker, self.nonce)
         self.producer: ProducerUnderTest | None = None
+        self._prepared = ExitStack()
         self.breaking = self._breaking()
         self.workload = self._workload()
 
@@ -179,6 +181,7 @@ class Scenario:
         what = f"plan {plan.id}: {plan.messages} messages, aimed at {self.breaking.target}, seed {plan.seed}"
         self.ledger.append(Kind.STEP, data={"what": what})
         self.wiring.build(self.folder)
+        self._prepare()
         self.breaking.arm()
         for replica in range(self.consumer.replicas):
             self.wiring.launch(self.consumer, replica, self.folder)
@@ -195,6 +198,15 @@ class Scenario:
             self.notes.append(problem)
             self.ledger.append(Kind.NOTE, data={"text": problem})
         return problem is None
+
+    def _prepare(self) -> None:
+        """What a fault needs around the whole scenario: before any system under test has a connection."""
+        for step in self.plan.steps:
+            prepare = getattr(self.rig.registry.fault(step.fault), "prepare", None)
+            if prepare:
+                done = self._prepared.enter_context(prepare(self.broker, self.wiring.running.instance))
+                self.breaking.prepared[step.fault] = done
+                self.ledger.append(Kind.STEP, data={"what": done.what})
 
     def _publish_and_break(self) -> None:
         self.ledger.append(Kind.KEPT_BACK, data={"count": self.plan.kept_back})
@@ -219,10 +231,10 @@ class Scenario:
                 self.notes.append(str(slow))
             if workload.broke:
                 raise workload.broke
-            ending.drain(workload.done.is_set)
+            drained = ending.drain(workload.done.is_set)
         with self.phase("quiet"):
             faults = [self.rig.registry.fault(step.fault) for step in self.plan.steps]
-            ending.await_quiet(any(fault.leaves_survivors for fault in faults))
+            ending.await_quiet(any(fault.leaves_survivors for fault in faults), drained)
         look_for_bypasses(self.wiring, self.ledger)
 
     def _stop(self) -> None:
@@ -245,9 +257,29 @@ class Scenario:
             ledger=self.ledger,
             observer=self.observer,
             held=self._held,
+            nudge=self._nudge,
+            hopeless=frozenset({self.breaking.target} if POISON & set(self.plan.id.faults) else ()),
             folder=self.folder,
             notes=self.notes,
         )
+
+    def _nudge(self) -> None:
+        """Through whoever publishes in this flow. A producer that has not answered yet is not asked for more."""
+        if not self.workload.done.is_set():
+            return
+        count, flow = len(self.breaking.messages), self.flow
+        more = make_messages(flow.workload, self.nonce, count + NUDGES, flow.promise.ordered_by)[count:]
+        name = flow.producer.service.name if flow.producer else HARNESS
+        try:
+            sender = self.producer.drives if self.producer else harness_sender(self.wiring)
+        except HarnessBroke as refused:  # the broker may be what does not come back
+            self.notes.append(f"no messages beyond the workload could be published: {refused}")
+            return
+        try:
+            nudge(sender, Operations(self.ledger, name, first=2 * count + 1), more, flow.promise.bound_s)
+        finally:
+            if not self.producer:
+                sender.close()
 
     def _stop_services(self) -> None:
         self.workload.stop()
@@ -272,6 +304,7 @@ class Scenario:
             ends.callback(self.observer.close)
             ends.callback(self.ledger.abandon)
             ends.callback(self.wiring.take_down)
+            ends.callback(self._prepared.close)
             ends.callback(self.rig.launcher.record_to, None)
             ends.callback(self.rig.relay.end)
             if self.producer:
