@@ -61,10 +61,10 @@ def advise(facts: Facts, promise: Promise) -> tuple[Advice, ...]:
 def _short_ttl(facts: Facts, promise: Promise) -> Iterator[Advice]:
     """Where a message's longest-lived entry in a store, as last recorded, ends before the message can come no more."""
     within_s = promise.redeliver_within_s
-    entries: dict[str, dict[object, Seen]] = {}
+    entries: dict[str, dict[str | None, Seen]] = {}
     for seen in facts.of(Kind.RECORD):
         for key in seen.event.keys:
-            entries.setdefault(key, {})[seen.get("entry")] = seen
+            entries.setdefault(key, {})[seen.text("entry")] = seen
     for lasting in entries.values() if within_s is not None else ():
         lives = {entry: seen.get("ttl_s") for entry, seen in lasting.items()}
         if within_s and all(isinstance(ttl_s, int | float) and ttl_s < within_s for ttl_s in lives.values()):

@@ -36,12 +36,16 @@ def _restart(case: Case, injected: Seen) -> str | None:
 
 
 def _unreachable(case: Case, injected: Seen) -> str | None:
-    """As for `wipe`; and the toxic, read back, is on the held replica's link to the store."""
+    """As for `wipe`; and the toxic, read back, is on the held replica's link to the store until the message comes."""
     cut, held = parse_link(link_of(injected)), case.hit.link
     if cut is None:
         return "no record of the link that was cut off"
     if held is None or _replica(cut) != _replica(held) or not cut.server.startswith(STORE):
         return f"the link that was cut off is {cut}, the message was held on {held}"
+    healed = first(seen for seen in case.facts.of(Kind.FAULT_HEALED) if seen.text("fault") == "unreachable")
+    again = [seen for seen in after(case.facts.about(case.aimed.key, Kind.DELIVER), injected.at) if not seen.discarded]
+    if case.aimed.redelivers and healed and not any(seen.at < healed.at for seen in again):
+        return f"{case.aimed.key} was not handed over again while the store could not be reached"
     return _recorded(case) or _handed_back(case)
 
 

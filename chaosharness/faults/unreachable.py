@@ -12,8 +12,8 @@ from chaosharness.model.gate import Action
 from chaosharness.ports.launch import Evidence
 from chaosharness.ports.plugin import Injection, Release, Target
 
-AGAIN_WITHIN_S = 6.0
-"""Clients of brokers take up to some seconds to connect again."""
+AGAIN_WITHIN_S = 15.0
+"""A client of a broker may take seconds to connect again; one that waits for its store with each message, longer."""
 DEALT_WITH_WITHIN_S = 3.0
 """What fails open does so when its client's time-out is over; what waits for its store is left to wait no longer."""
 DEALT_WITH = (Kind.EFFECT, Kind.REPLAY, Kind.SETTLE)

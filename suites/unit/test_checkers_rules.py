@@ -9,8 +9,10 @@ import test_checkers_order
 import test_checkers_preconditions
 import test_checkers_replica
 import test_checkers_spine
+import test_checkers_store
 from spine import SPINE
 from spine_replica import REPLICA
+from spine_store import STORE
 
 from chaosharness.checkers.evidence_of_fault import OWN
 from chaosharness.checkers.preconditions import PRECONDITIONS
@@ -28,6 +30,7 @@ TESTS = {
         test_checkers_preconditions,
         test_checkers_replica,
         test_checkers_spine,
+        test_checkers_store,
     )
     for name in vars(module)
     if name.startswith("test_")
@@ -115,10 +118,19 @@ RED_OF_A_REPLICA: dict[str, str] = {
 }
 OF_A_REPLICA = {cell: RED_OF_A_REPLICA[cell.partition(":")[2]] for cell in REPLICA}
 """The same of test_checkers_replica."""
+OF_A_STORE: dict[str, str] = {
+    "dedup:wipe": "test_what_only_the_store_knew_is_done_again",
+    "dedup:expire": "test_what_only_the_store_knew_is_done_again",
+    "dedup:restart": "test_one_that_fails_open_does_it_again",
+    "dedup:unreachable": "test_one_that_fails_open_does_it_again",
+    "dedup:crash": "test_effect_before_record_red",
+    "slow:expire": "test_at_work_red",
+}
+"""The same of test_checkers_store."""
 NOT_JUDGED_YET = {
     "slow", "response-lost", "apply-late", "partition-in",
     "partition-out", "latency", "bandwidth", "slice", "reset", "refuse", "broker-restart", "broker-freeze",
-    "wipe", "restart", "unreachable", "expire", "outage", "malformed", "reject", "killer",
+    "outage", "malformed", "reject", "killer",
 }  # fmt: skip
 """Faults that no scenario of this version injects."""
 
@@ -140,7 +152,8 @@ def test_every_code_has_a_red_and_a_green_test() -> None:
 def test_every_scenario_and_every_fault_has_a_red_and_a_green_history() -> None:
     assert set(SCENARIOS) == set(SPINE)
     assert set(OF_A_REPLICA) == set(REPLICA)
-    scenarios = SCENARIOS | OF_A_REPLICA
+    assert set(OF_A_STORE) == set(STORE)
+    scenarios = SCENARIOS | OF_A_REPLICA | OF_A_STORE
     for cell, red in scenarios.items():
         assert cell.partition(":")[0] in WINDOWS
         assert red in TESTS

@@ -7,14 +7,15 @@ from importlib.metadata import entry_points
 
 from spine import SPINE
 from spine_replica import REPLICA
-from test_checkers_rules import OF_A_REPLICA, SCENARIOS
+from spine_store import STORE
+from test_checkers_rules import OF_A_REPLICA, OF_A_STORE, SCENARIOS
 
-from chaosharness.model.flow import Effect, Flow, Service, Source
+from chaosharness.model.flow import Effect, Flow, Service, Source, StoreUse
 from chaosharness.model.semantic import Promise, Semantic
 from chaosharness.registry import Registry
 
-GREEN = {*SPINE, *REPLICA}
-RED = {*SCENARIOS, *OF_A_REPLICA}
+GREEN = {*SPINE, *REPLICA, *STORE}
+RED = {*SCENARIOS, *OF_A_REPLICA, *OF_A_STORE}
 
 
 def ours(group: str) -> set[str]:
@@ -38,7 +39,7 @@ def test_every_installed_fault_has_a_history() -> None:
     assert unjudged(ours("faults"), RED) == []
 
 
-def test_every_scenario_that_a_broker_or_a_sink_offers_has_a_history() -> None:
+def test_every_scenario_that_a_broker_a_sink_or_a_store_offers_has_a_history() -> None:
     registry = Registry.load()
     service = Service("it", "true")
     offered = set()
@@ -46,7 +47,9 @@ def test_every_scenario_that_a_broker_or_a_sink_offers_has_a_history() -> None:
         for sink in ours("sinks"):
             effect = Effect("effect", sink, "")
             promise = Promise(Semantic.EFFECTIVELY_ONCE, "a test")
-            flow = Flow("flow", Source(broker, "queue"), promise, consumer=service, effects=(effect,))
-            offered |= {cell.id.cell for cell in registry.cells(flow) if "*" not in cell.id.cell}
+            for store in ours("stores"):
+                uses = (StoreUse("dedup", store),)
+                flow = Flow("flow", Source(broker, "queue"), promise, service, effects=(effect,), stores=uses)
+                offered |= {cell.id.cell for cell in registry.cells(flow) if "*" not in cell.id.cell}
     assert offered
     assert sorted(offered - GREEN) == []
