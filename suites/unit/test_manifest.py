@@ -1,8 +1,9 @@
-"""The twins' manifest and the demo's expectations, held to the files, flows, scenarios and windows that they name."""
+"""The twins' manifests and the demo's expectations, held to the files, flows, scenarios and windows that they name."""
 
 from __future__ import annotations
 
 import difflib
+import shlex
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ from chaosharness.registry import Registry, select
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 TWINS = FIXTURES / "twins"
 FLOWS = FIXTURES / "flows"
-MANIFEST = tomllib.loads((TWINS / "manifest.toml").read_text())
-TWIN: dict[str, dict[str, Any]] = MANIFEST["twin"]
+OTHER_LANGUAGES = "languages.toml"
+MANIFESTS = [tomllib.loads(path.read_text()) for path in sorted(TWINS.glob("*.toml")) if path.name != OTHER_LANGUAGES]
+TWIN: dict[str, dict[str, Any]] = {name: twin for manifest in MANIFESTS for name, twin in manifest["twin"].items()}
+CORRECT = [path for name in ("services", "workers", "stores", "poison") if (path := FLOWS / f"{name}.toml").exists()]
 SMALL = 25  # changed lines
 
 
@@ -40,14 +43,33 @@ def changed(before: str, after: str) -> list[str]:
     return [line for line in lines if line[0] in "-+" and line[2:].strip()]
 
 
+def commands_of(flow: Flow) -> list[str]:
+    """Of its consumer and its producer."""
+    return [one.command for one in (flow.consumer, flow.producer.service if flow.producer else None) if one]
+
+
+def files_of(command: str) -> set[str]:
+    """The names of the files that a command runs."""
+    return {Path(word).name for word in shlex.split(command)}
+
+
 @pytest.fixture(scope="module")
 def twin_flows() -> dict[str, Flow]:
-    return flows_of(TWINS / MANIFEST["flow_file"])
+    return {name: flow for manifest in MANIFESTS for name, flow in flows_of(TWINS / manifest["flow_file"]).items()}
 
 
 @pytest.fixture(scope="module")
 def twin_scenarios() -> dict[str, bool]:
-    return selected(TWINS / MANIFEST["flow_file"])
+    return {id: it for manifest in MANIFESTS for id, it in selected(TWINS / manifest["flow_file"]).items()}
+
+
+@pytest.fixture(scope="module")
+def correct_flows() -> list[Flow]:
+    return [flow for path in CORRECT for flow in flows_of(path).values()]
+
+
+def test_no_twin_is_in_two_manifests() -> None:
+    assert sum(len(manifest["twin"]) for manifest in MANIFESTS) == len(TWIN)
 
 
 def test_every_twin_file_is_in_the_manifest() -> None:
@@ -69,13 +91,14 @@ def test_the_measure_of_a_change_counts_what_changed() -> None:
 
 
 @pytest.mark.parametrize("name", TWIN)
-def test_a_twin_runs_in_its_flow_under_the_promise_of_its_sibling(name: str, twin_flows: dict[str, Flow]) -> None:
+def test_a_twin_runs_in_its_flow_under_the_promise_of_its_sibling(
+    name: str, twin_flows: dict[str, Flow], correct_flows: list[Flow]
+) -> None:
     flow = twin_flows[TWIN[name]["flow"]]
-    producer = flow.producer.service if flow.producer else None
-    commands = [service.command for service in (flow.consumer, producer) if service]
-    assert any(command.endswith(f"/{TWIN[name]['file']}") for command in commands)
-    sibling = flows_of(FLOWS / "services.toml")[Path(TWIN[name]["sibling"]).stem]
-    assert flow.promise.semantic == sibling.promise.semantic
+    assert any(TWIN[name]["file"] in files_of(command) for command in commands_of(flow))
+    file = Path(TWIN[name]["sibling"]).name
+    siblings = [one for one in correct_flows if any(file in files_of(command) for command in commands_of(one))]
+    assert flow.promise.semantic in {sibling.promise.semantic for sibling in siblings}
 
 
 @pytest.mark.parametrize("name", TWIN)
@@ -89,8 +112,7 @@ def test_what_must_find_a_twin_is_a_scenario_of_its_service(
         assert twin_scenarios.get(one["scenario"]), f"{one['scenario']}: not among the applicable scenarios"
         FindingKind(one["finding"])
         flow = twin_flows[one["scenario"].partition("[")[0]]
-        services = [flow.consumer, flow.producer.service if flow.producer else None]
-        assert any(service and TWIN[name]["file"] in service.command for service in services)
+        assert any(TWIN[name]["file"] in files_of(command) for command in commands_of(flow))
 
 
 def test_every_flow_of_the_twins_is_expected_to_be_found_out(twin_flows: dict[str, Flow]) -> None:
@@ -100,16 +122,15 @@ def test_every_flow_of_the_twins_is_expected_to_be_found_out(twin_flows: dict[st
 
 def test_every_window_has_a_twin_or_a_reason_and_not_both() -> None:
     found = {one["scenario"].partition("[")[2].partition(":")[0] for twin in TWIN.values() for one in twin["expect"]}
-    reasons = MANIFEST["windows"]
+    reasons = {window: why for manifest in MANIFESTS for window, why in manifest.get("windows", {}).items()}
     assert found | set(reasons) == set(WINDOWS)
     assert not found & set(reasons)
     assert all(len(reason) > 20 for reason in reasons.values())
 
 
-def test_every_sample_service_has_a_flow() -> None:
-    flows = flows_of(FLOWS / "services.toml")
-    used = " ".join(s.command for f in flows.values() for s in (f.consumer, f.producer and f.producer.service) if s)
-    assert [path.name for path in (FIXTURES / "services").glob("*.py") if path.name not in used] == []
+def test_every_sample_service_has_a_flow(correct_flows: list[Flow]) -> None:
+    used = {file for flow in correct_flows for command in commands_of(flow) for file in files_of(command)}
+    assert sorted({path.name for path in (FIXTURES / "services").glob("*.py")} - used) == []
 
 
 def test_the_demo_expects_a_verdict_of_every_scenario_it_selects() -> None:
