@@ -228,6 +228,7 @@ _SENTENCES: dict[Kind, Callable[[_Seen], str]] = {
     Kind.INVOKE: _invoke,
     Kind.COMPLETE: _complete,
     Kind.CONNECT: lambda s: f"{s.client} connects to {s.server}",
+    Kind.TUNED: lambda s: f"{s.client} and {s.server} agree upon heartbeats every {s.word('heartbeat_s')} s (0: none)",
     Kind.DISCONNECT: _disconnect,
     Kind.SUBSCRIBE: _subscribe,
     Kind.SUBSCRIBED: lambda s: f"{s.server} has subscribed {s.client} to {_source(s)}",

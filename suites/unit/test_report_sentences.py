@@ -32,6 +32,12 @@ SAID: list[tuple[Kind, str | None, dict[str, Any], str]] = [
     ),
     (Kind.COMPLETE, None, {"outcome": "info"}, f"publish of {KEY} ends indeterminate"),
     (Kind.CONNECT, CONSUMER, {}, "payment.0 connects to the broker"),
+    (
+        Kind.TUNED,
+        CONSUMER,
+        {"heartbeat_s": 60},
+        "payment.0 and the broker agree upon heartbeats every 60 s (0: none)",
+    ),
     (Kind.DISCONNECT, CONSUMER, {"by": "client"}, "payment.0 closes its connection to the broker"),
     (Kind.DISCONNECT, CONSUMER, {"by": "server"}, "broker closes its connection to payment.0"),
     (Kind.DISCONNECT, CONSUMER, {"by": "tap"}, "tap closes the connection between payment.0 and the broker"),
