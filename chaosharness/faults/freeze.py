@@ -51,7 +51,7 @@ def _given_up(target: Target, frozen: Evidence, mark: int) -> Evidence:
 
     Facts: `heartbeat_s` (None: not known), `closed_by` (`server`; `tap`: the harness), `handed_over_to` (a link).
     """
-    conn = _conn(target)
+    conn = _conn(target, mark)
     heartbeat_s = _heartbeat_s(target, conn)
 
     def closed(event: Event) -> bool:
@@ -83,13 +83,13 @@ def _given_up(target: Target, frozen: Evidence, mark: int) -> Evidence:
     return Evidence(True, f"{frozen.what}; its connection to the broker was closed by {said}{whom}", facts)
 
 
-def _conn(target: Target) -> int | None:
-    """The connection to the broker on which the replica has the message."""
+def _conn(target: Target, mark: int) -> int | None:
+    """The connection to the broker on which the replica got the message, before the mark."""
     if target.ticket.hold.link == target.link.id:
         return target.ticket.hold.conn
     handed = [
         event.conn
-        for event in target.witness.so_far()
+        for event in target.witness.so_far()[:mark]
         if event.kind is Kind.DELIVER and target.key in event.keys and event.link == target.link.id
     ]
     return handed[-1] if handed else None
