@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -89,6 +89,22 @@ def test_a_changed_byte_loses_none(data: st.DataObject, side: Side) -> None:
     left = subject._framers[side].rest()
     assert Counter(b"".join(unit.data for unit in units) + left) == Counter(bytes(whole))
     assert sum(sighting.kind is Kind.UNPARSED for sighting in seen(units)) <= 1
+
+
+@ANY_PACE
+@given(st.data(), st.sampled_from([C, S]))
+def test_what_is_cut_out_in_one_piece_means_what_it_means_byte_by_byte(data: st.DataObject, side: Side) -> None:
+    whole = bytearray((HELLO if side is C else b"") + b"".join(frame for _, frame in data.draw(streams())))
+    for at in data.draw(st.lists(st.integers(0, len(whole) - 1), max_size=2)):
+        whole[at] = data.draw(st.integers(0, 255))
+    at_once, slowly = fed(side, [bytes(whole)]), fed(side, [bytes([byte]) for byte in whole])
+    assert readable(at_once) == readable(slowly)
+    assert [s.kind for s in seen(at_once)] == [s.kind for s in seen(slowly)]
+
+
+def readable(units: list[Unit]) -> list[Unit]:
+    """Those before the codec gave up."""
+    return list(takewhile(lambda unit: Kind.UNPARSED not in {sighting.kind for sighting in unit.seen}, units))
 
 
 @ANY_PACE
