@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from chaosharness.cli import commands
 from chaosharness.cli.doctor import doctor as doctor_command
 from chaosharness.cli.running import run_command
-from chaosharness.model.errors import ChaosError
+from chaosharness.model.errors import DISK, ChaosError, HarnessBroke
 from chaosharness.session.backend import BACKENDS, VARIABLE
 from chaosharness.session.defaults import DEFAULT_RUNS
 
@@ -81,4 +81,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 141
+    except OSError as refused:
+        if refused.errno not in DISK:
+            raise
+        print(f"chaosharness: {refused}: a run keeps its record there, and cannot go on without", file=sys.stderr)
+        return HarnessBroke.exit_code
     return code

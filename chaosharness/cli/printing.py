@@ -11,7 +11,7 @@ from chaosharness.model.verdict import RunResult, Verdict
 from chaosharness.report import terminal
 
 
-def print_run(run: RunResult, page: Path, *, reasons: bool = False) -> None:
+def print_run(run: RunResult, page: Path | None, *, reasons: bool = False) -> None:
     """The matrix, each violation and unproven scenario explained, the summary; `reasons`: why not applicable."""
     style = style_of(sys.stdout)
     print(terminal.matrix(run, **style))

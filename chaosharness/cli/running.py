@@ -20,7 +20,7 @@ from chaosharness.model.verdict import Result, RunResult, Verdict
 from chaosharness.registry import Registry
 from chaosharness.report import terminal
 from chaosharness.report.document import text
-from chaosharness.report.write import write
+from chaosharness.report.write import write_or_say
 from chaosharness.scenario.replay import read_plan
 from chaosharness.session.backend import check_images, choose_backend
 from chaosharness.session.choose import choose, sharers
@@ -70,8 +70,7 @@ def run_command(options: argparse.Namespace) -> int:
         finally:
             progress.clear()
             session.close()
-            run = session.result()
-            page = write(run, session.folder)
+            run, page = write_or_say(session.result(), session.folder)
     if options.json:
         sys.stdout.write(text(run))
     else:

@@ -63,6 +63,8 @@ class Ledger:
         self._seq = 0
         self._line = bytearray()
         """Under the lock: every line is encoded into the same memory."""
+        self._refused: str | None = None
+        """Why nothing can be appended any more."""
         self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL | os.O_CLOEXEC, 0o644)
         header = {
             "ledger": FORMAT,
@@ -112,6 +114,8 @@ class Ledger:
 
     def end(self) -> None:
         """Writes the END line, which says that nothing is missing after it, and closes the file. Idempotent."""
+        if self._refused:
+            raise HarnessBroke(self._refused)
         if self._fd >= 0:
             self.append(Kind.END)
             os.close(self._fd)
@@ -132,4 +136,8 @@ class Ledger:
             raise self._refusal(refused) from refused
 
     def _refusal(self, refused: OSError) -> HarnessBroke:
-        return HarnessBroke(f"ledger {self.path}: cannot append ({refused}); what was recorded before is kept")
+        """Ends the record: a line behind a torn one could not be read, and would be lost after it was acknowledged."""
+        if self._refused is None:
+            self._refused = f"ledger {self.path}: cannot append ({refused}); what was recorded before is kept"
+            self.abandon()
+        return HarnessBroke(self._refused)

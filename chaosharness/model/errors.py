@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+
+DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+"""`errno` of a disk that takes no more: the harness cannot go on, and no part of it is wrong."""
+
 
 class ChaosError(Exception):
     """Root of every error that chaosharness raises on purpose. `exit_code` is the one of CONTRACT: commands."""

@@ -21,7 +21,7 @@ import pytest
 from chaosharness.model.verdict import Result, RunResult
 from chaosharness.pytest_plugin.handover import KEY, WORKERS, Left, read
 from chaosharness.report.merge import merge
-from chaosharness.report.write import write
+from chaosharness.report.write import write_or_say
 
 
 class Controller:
@@ -65,14 +65,14 @@ class Controller:
         """xdist ends a run early, as after `--maxfail`, with an exception of its own: nobody interrupted that."""
         self._interrupted = excinfo.type is KeyboardInterrupt
 
-    def finish(self) -> tuple[RunResult, Path] | None:
+    def finish(self) -> tuple[RunResult, Path | None] | None:
         """The finished run and its page, written, once all workers have ended. None: no worker ran a scenario."""
         folders = sorted((self.folder / WORKERS).glob("*"), key=lambda folder: (len(folder.name), folder.name))
         left = [read(folder) for folder in folders]
         if not left and not self._elsewhere:
             return None
         run = self._merged(left)
-        return run, write(run, self.folder)
+        return write_or_say(run, self.folder)
 
     def _merged(self, left: Sequence[Left]) -> RunResult:
         parts = {one.worker: one.run for one in left}

@@ -132,9 +132,9 @@ class Run:
         if self.handover:
             self.handover.write(State.WHOLE, self.result)
         else:
-            from chaosharness.report.write import write  # here: as above
+            from chaosharness.report.write import write_or_say  # here: as above
 
-            self.page = write(self.result, session.folder)
+            self.result, self.page = write_or_say(self.result, session.folder)
 
 
 RUN = pytest.StashKey[Run]()

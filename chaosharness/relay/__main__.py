@@ -120,8 +120,11 @@ async def serve(control: socket.socket) -> None:
 
 def _describe(context: dict[str, Any]) -> str:
     error = context.get("exception")
-    text = "".join(traceback.format_exception(error)) if isinstance(error, BaseException) else ""
-    described = f"relay: {context.get('message')}\n{text}"
+    if isinstance(error, ChaosError):  # raised on purpose: its message says it all
+        described = f"relay: {error}"
+    else:
+        text = "".join(traceback.format_exception(error)) if isinstance(error, BaseException) else ""
+        described = f"relay: {context.get('message')}\n{text}"
     print(described, file=sys.stderr, flush=True)
     return described
 

@@ -117,7 +117,7 @@ class RelayClient:
                 self._broken = broken
                 raise
         answer: dict[str, Any] = json.loads(line)
-        self.failures += answer.get("failures", [])
+        self.failures += [said for said in dict.fromkeys(answer.get("failures", [])) if said not in self.failures]
         if "error" in answer:
             raise HarnessBroke(answer["error"])
         return answer

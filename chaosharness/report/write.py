@@ -7,6 +7,7 @@ Goes in: a `RunResult`, finished or interrupted, and the run's folder. Comes out
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from chaosharness.model.verdict import RunResult
@@ -22,6 +23,14 @@ def write(run: RunResult, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     _replace(folder / RUN_JSON, text(run))
     return write_page(run, folder)
+
+
+def write_or_say(run: RunResult, folder: Path) -> tuple[RunResult, Path | None]:
+    """As `write`, for a run that is over: where the disk refuses, the run says so and there is no page."""
+    try:
+        return run, write(run, folder)
+    except OSError as refused:
+        return replace(run, broken=(*run.broken, f"{folder}: the report cannot be written: {refused.strerror}")), None
 
 
 def write_page(run: RunResult, folder: Path) -> Path:

@@ -14,7 +14,7 @@ from types import TracebackType
 
 import msgspec
 
-from chaosharness.model.errors import BadInput, ChaosError, HarnessBroke
+from chaosharness.model.errors import DISK, BadInput, ChaosError, HarnessBroke
 from chaosharness.model.flow import Flow
 from chaosharness.model.plan import Cell, Plan
 from chaosharness.model.verdict import Code, Judgement, Missing, Result, RunResult, Verdict
@@ -68,8 +68,11 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """Ends everything that was started. Idempotent."""
-        self._parts.close()
+        """Ends everything that was started; what goes wrong with that is in `broken`. Idempotent."""
+        try:
+            self._parts.close()
+        except ChaosError as broke:
+            self.broken.append(f"the end of it all: {broke}")
 
     # scenarios
 
@@ -96,14 +99,16 @@ class Session:
         began = time.monotonic()
         try:
             result = run_scenario(rig, flow, plan, others=others, reproduce=reproduce)
+            if result.folder:
+                self._write_plan(flow, plan, result.folder)
         except BadInput:
             raise
-        except ChaosError as broke:
+        except (ChaosError, OSError) as broke:
+            if isinstance(broke, OSError) and broke.errno not in DISK:
+                raise
             self.broken.append(f"{scenario}: {broke}")
             self.close()  # what broke one scenario must not break the next: it gets servers of its own
             result = _broken(flow, plan, str(broke), reproduce, time.monotonic() - began)
-        if result.folder:
-            self._write_plan(flow, plan, result.folder)
         return self._keep(result)
 
     def _keep(self, result: Result) -> Result:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -184,3 +186,32 @@ def test_a_refused_write_is_said_and_the_lock_is_free_again(tmp_path: Path) -> N
             ledger.append(Kind.NOTE)
     with pytest.raises(HarnessBroke, match="cannot append"):
         ledger.append_all([Sighting(Kind.NOTE)], link="l", conn=1)
+
+
+def test_after_a_refused_write_nothing_is_glued_to_what_was_torn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is full in the middle of a line, and has room again: what was recorded before stays readable."""
+    ledger = Ledger(tmp_path, "relay")
+    ledger.append(Kind.NOTE, data={"text": "before"})
+    with monkeypatch.context() as full:
+        full.setattr(writer, "_write", _half_then_full())
+        with pytest.raises(HarnessBroke, match="No space left"):
+            ledger.append(Kind.NOTE, data={"text": "torn"})
+    for append in (lambda: ledger.append(Kind.NOTE), ledger.end):
+        with pytest.raises(HarnessBroke, match="No space left"):
+            append()
+    events, gaps = read(ledger.path)
+    assert [event.data for event in events] == [{"text": "before"}]
+    assert len(gaps) == 2
+
+
+def _half_then_full() -> Callable[[int, bytes], int]:
+    half = [10]
+
+    def write(fd: int, data: bytes) -> int:
+        if not half:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return os.write(fd, data[: half.pop()])
+
+    return write
