@@ -15,11 +15,12 @@ from urllib.parse import quote
 import pika
 import pika.exceptions
 
+from chaosharness.brokers.rabbitmq_limits import RabbitMQLimits
 from chaosharness.brokers.rabbitmq_options import problems_of
 from chaosharness.brokers.rabbitmq_producer import RabbitMQProducer
 from chaosharness.brokers.rabbitmq_queues import look_at
 from chaosharness.brokers.readers import reader_of
-from chaosharness.brokers.windows import queue_aims
+from chaosharness.brokers.windows import alarm_aim, queue_aims, slow_aim
 from chaosharness.model.address import Address
 from chaosharness.model.aim import Aim
 from chaosharness.model.errors import BadInput, HarnessBroke
@@ -35,7 +36,7 @@ REQUEUED_WITHIN_S = 5.0
 NOT_FOUND = 404
 
 
-class RabbitMQBroker:
+class RabbitMQBroker(RabbitMQLimits):
     """Implements `ports.plugin.Broker`. Namespace facts: user, password, vhost; server nodes: amqp, management."""
 
     name = "rabbitmq"
@@ -60,7 +61,7 @@ class RabbitMQBroker:
         return f"amqp://{user}:{password}@{address}/{vhost}"
 
     def aims(self, flow: Flow) -> Sequence[Aim]:
-        return queue_aims(flow, self.redelivers)
+        return (*queue_aims(flow, self.redelivers), alarm_aim(flow), slow_aim(flow))
 
     def declare(self, server: Instance, namespace: Namespace, source: Source) -> None:
         """A durable queue, with exchange, binding and dead-letter queue where given; nothing for `declare = false`."""

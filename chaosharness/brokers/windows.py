@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from chaosharness.model.address import BROKER
-from chaosharness.model.aim import HARNESS_CONSUMES, Aim
+from chaosharness.model.address import BROKER, EFFECT
+from chaosharness.model.aim import HARNESS_CONSUMES, Aim, why_no_poison
 from chaosharness.model.flow import Flow
 from chaosharness.model.gate import Point
 from chaosharness.model.semantic import Semantic
@@ -19,6 +19,8 @@ from chaosharness.model.window import Actor
 HARNESS_PRODUCES = "the harness is the producer: this would test the harness"
 NO_UPSTREAM_PROMISE = "at_most_once says nothing of an upstream that sends twice"
 NOTHING_TO_LOSE = "nothing that the producer sends is kept from the broker: a lost confirm is store-confirm's"
+OWN_MESSAGES = "what the flow's producer sends is its own: the harness cannot make it unreadable"
+KEY_IN_BODY = "the key is read from the body (source.key): in one that nobody can read there is none"
 ACK_ARRIVES = "partition-in"
 """At a held acknowledgement: what the consumer sends still arrives, so that nothing is handed over again."""
 
@@ -49,6 +51,7 @@ def queue_aims(flow: Flow, redelivers: bool) -> Sequence[Aim]:
             after_effects=True,
         ),
         consumer_aim(flow, "ack-settle", Point.SETTLE, "ack-lost", redelivers=redelivers),
+        malformed_aim(flow),
     )
 
 
@@ -66,10 +69,35 @@ def _producer_aim(window: str, point: Point, offers: tuple[str, ...], declined: 
     return Aim(window, point, Actor.PRODUCER, BROKER, offers, declined=declined)
 
 
+def alarm_aim(flow: Flow) -> Aim:
+    """For a broker that blocks its publishers when it runs short (ports.plugin.AlarmingBroker)."""
+    declined = {} if flow.producer else {"*": HARNESS_PRODUCES}
+    return _producer_aim("publish-store", Point.PUBLISH, ("alarm",), declined)
+
+
+def slow_aim(flow: Flow) -> Aim:
+    """For a broker that takes a delivery away from a slow consumer (ports.plugin.TimingBroker).
+
+    The work is what is slow: held at the first effect.
+    """
+    server = f"{EFFECT}{flow.effects[0].name if flow.effects else ''}"
+    declined = {} if flow.consumer else {"*": HARNESS_CONSUMES}
+    return Aim("slow", Point.REQUEST, Actor.CONSUMER, server, ("slow",), unsettled=True, declined=declined)
+
+
 def republish_aim(flow: Flow) -> Aim:
     """Aimed at the delivery: the broker then has the message for certain, also if its producer asks for no confirms."""
     declined = {"republish": NO_UPSTREAM_PROMISE} if flow.promise.semantic is Semantic.AT_MOST_ONCE else {}
     return Aim("store-confirm", Point.DELIVER, Actor.CONSUMER, BROKER, ("republish",), declined=declined)
+
+
+def malformed_aim(flow: Flow) -> Aim:
+    """Held at its delivery, as proof that it comes as it was spoiled."""
+    why = why_no_poison(flow) or (OWN_MESSAGES if flow.producer else None)
+    if why is None and flow.source.key and flow.source.key.startswith("body:"):
+        why = KEY_IN_BODY
+    declined = {"malformed": why} if why else {}
+    return Aim("poison", Point.DELIVER, Actor.CONSUMER, BROKER, ("malformed",), declined=declined)
 
 
 def consumer_aim(

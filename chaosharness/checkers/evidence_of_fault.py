@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from chaosharness.checkers.evidence_of_replica import REPLICA, disconnected, sent_on
+from chaosharness.checkers.evidence_of_broker import ON_BROKER
+from chaosharness.checkers.evidence_of_link import LINK
+from chaosharness.checkers.evidence_of_replica import REPLICA, disconnected
 from chaosharness.checkers.evidence_of_sink import SINK
 from chaosharness.checkers.evidence_of_store import ON_STORE
-from chaosharness.checkers.evidence_of_store import ON_STORE
-from chaosharness.checkers.facts import Seen, after, first, link_of
-from chaosharness.checkers.hit import parse_link
+from chaosharness.checkers.facts import Seen, after, first
 from chaosharness.checkers.sets import Case
-from chaosharness.model.address import BROKER
 from chaosharness.model.event import Kind
 
 
@@ -38,22 +37,6 @@ def lacks(case: Case, fault: str) -> str | None:
     return None if healed.get("ok") is True else f"{fault}: healed, but without evidence of it"
 
 
-def _broker_kill(case: Case, injected: Seen) -> str | None:
-    """Signal, the process gone, the broker's end of the held connection closed, and the next incarnation started."""
-    signal = case.hit.signalled.get("broker-kill")
-    if signal is None or signal.text("signal") != "kill":
-        return "no SIGKILL of the broker after the message was held"
-    name = signal.text("instance")
-    gone = first(s for s in after(case.facts.of(Kind.EXITED), signal.at) if s.text("instance") == name)
-    if gone is None:
-        return f"no record that {name} was gone"
-    if not disconnected(case, "server", signal.at):
-        return "the broker's end of the held connection did not close after the kill"
-    if not any(seen.text("instance") == name for seen in after(case.facts.of(Kind.STARTED), gone.at)):
-        return f"{name} was not started again"
-    return sent_on(case)
-
-
 def _cut(case: Case, injected: Seen) -> str | None:
     """Bytes thrown away by the gate, and the connection closed by the tap."""
     gate = case.hit.gate
@@ -63,18 +46,6 @@ def _cut(case: Case, injected: Seen) -> str | None:
     if not isinstance(size, int) or size <= 0:
         return "the gate threw no bytes away"
     return None if disconnected(case, "tap", gate.at) else "the tap did not close the connection that it cut"
-
-
-def _link_fault(case: Case, injected: Seen) -> str | None:
-    """The toxic, read back, is on the held replica's link to the broker; what was held there went down with it."""
-    cut, held = parse_link(link_of(injected)), case.hit.link
-    if cut is None:
-        return "no record of the link that was cut off"
-    if held is None or (cut.service, cut.replica, cut.server) != (held.service, held.replica, BROKER):
-        return f"the link that was cut off is {cut}, the message was held on {held}"
-    if held.server == BROKER and (case.hit.released is None or case.hit.released.get("forwarded") is not False):
-        return "what was held was not thrown away: it may have crossed the partition"
-    return None
 
 
 def _republish(case: Case, injected: Seen) -> str | None:
@@ -90,17 +61,14 @@ def _republish(case: Case, injected: Seen) -> str | None:
 
 OWN: dict[str, Callable[[Case, Seen], str | None]] = {
     **REPLICA,
-    **ON_STORE,
+    **ON_BROKER,
+    **LINK,
     **ON_STORE,
     **SINK,
-    "broker-kill": _broker_kill,
     "publish-lost": _cut,
     "confirm-lost": _cut,
     "ack-lost": _cut,
     "response-lost": _cut,
     "cut": _cut,
-    "partition": _link_fault,
-    "partition-in": _link_fault,
-    "partition-out": _link_fault,
     "republish": _republish,
 }

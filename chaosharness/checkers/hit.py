@@ -23,6 +23,8 @@ CUTS = frozenset({"publish-lost", "confirm-lost", "ack-lost", "response-lost", "
 """Faults that the gate carries out by itself."""
 LINK_FAULTS = frozenset({"partition", "partition-in", "partition-out"})
 """Faults of the held replica's link to the broker that let nothing through."""
+NOTHING_IN = LINK_FAULTS - {"partition-out"}
+"""Those in which what the broker sends is lost."""
 KILLS_STORE = frozenset({"restart"})
 """Faults that strike by a signal to the store: an instance that is not the flow's own either."""
 OWN_ACT = CUTS | LINK_FAULTS | {"republish"}

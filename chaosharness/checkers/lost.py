@@ -21,7 +21,7 @@ from collections.abc import Iterator
 
 from chaosharness.checkers.evidence import example, fault, pick, promised
 from chaosharness.checkers.facts import Seen, first, last, link_of
-from chaosharness.checkers.hit import KILLS_BROKER, LINK_FAULTS, parse_link
+from chaosharness.checkers.hit import KILLS_BROKER, NOTHING_IN, parse_link
 from chaosharness.checkers.semantics import breaks
 from chaosharness.checkers.sets import Case, poison
 from chaosharness.model.event import Kind
@@ -103,7 +103,7 @@ def _fell(case: Case, delivery: Seen) -> bool:
         return True
     for injected in case.hit.injected:
         same = parse_link(link_of(injected)) == parse_link(delivery.event.link)
-        if injected.text("fault") in LINK_FAULTS and same and injected.at < delivery.at:
+        if injected.text("fault") in NOTHING_IN and same and injected.at < delivery.at:
             healed = [seen for seen in case.facts.of(Kind.FAULT_HEALED) if seen.text("fault") == injected.text("fault")]
             if not any(injected.at < seen.at < delivery.at for seen in healed):
                 return True

@@ -67,3 +67,10 @@ class Hold:
     key: str
     link: str
     conn: int
+    point: Point
+    """Where it stands: whose way it is on, to the server or from it."""
+
+    @property
+    def outgoing(self) -> bool:
+        """On its way from the system under test."""
+        return self.point in (Point.PUBLISH, Point.SETTLE, Point.REQUEST, Point.RECORD)

@@ -138,6 +138,26 @@ class Broker(Protocol):
         ...
 
 
+class AlarmingBroker(Protocol):
+    """A broker that can run short of memory. Opt-in: what offers `alarm` has it."""
+
+    def alarm(self, server: Instance) -> AbstractContextManager[Evidence]:
+        """From entering to leaving it is short, takes nothing from producers, and says so; either is looked at."""
+        ...
+
+    def alarmed(self, server: Instance) -> bool:
+        """What it says of itself now."""
+        ...
+
+
+class TimingBroker(Protocol):
+    """A broker that takes a delivery away from a consumer that is too slow. Opt-in: what offers `slow` has it."""
+
+    def consumer_timeout(self, server: Instance, seconds: float) -> AbstractContextManager[Evidence]:
+        """For channels opened from now on; as it was before, after it."""
+        ...
+
+
 class Sink(Protocol):
     """One kind of effect."""
 
@@ -250,6 +270,8 @@ class StoreTarget:
     namespace: Namespace
     link: ToxicLink | None
     """The held replica's link to it; None where that service never names it."""
+    others: Sequence[ToxicLink] = ()
+    """The links of the service's other replicas to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,8 +292,6 @@ class Target:
     """How long the service may take to end after SIGTERM."""
     link: ToxicLink
     """That replica's link to the broker."""
-    others: Sequence[ToxicLink] = ()
-    """The links of the service's other replicas to it."""
     held_link: ToxicLink
     """The link on which the message is held: to the broker, the sink or the store."""
     store: StoreTarget | None
@@ -279,6 +299,8 @@ class Target:
     witness: Witness
     sever: Callable[[], Evidence]
     """Closes all connections of the replica's broker link at the tap, as a broker does that hears no heartbeat."""
+    sever_held: Callable[[], Evidence]
+    """The same of the link on which the message is held."""
     join: Callable[[], Evidence]
     """Starts one more replica; returns when a tap has seen it subscribe. It ends with the scenario."""
     again: Callable[[float], Ticket | None]
@@ -287,12 +309,15 @@ class Target:
     """Tells the aimed sink (the flow's first, where the gate is at none) how to behave; what it says to that."""
     toxiproxy_log: Path
     """Toxiproxy's: the order in which links took their clients."""
+    broker: Broker
     server: Instance
-    """The broker."""
+    """The broker's."""
     server_ready: Callable[[], None]
     """Waits until the broker serves clients again."""
     republish: Callable[[], Evidence]
     """Publishes the aimed message's bytes once more, on a connection of the harness's own; returns at its confirm."""
+    prepared: Evidence | None = None
+    """What the fault's `prepare` came to."""
 
 
 @dataclass(slots=True)
@@ -303,6 +328,8 @@ class Injection:
     healed: Evidence | None = None
     declined: str | None = None
     """Why the fault turns out not to be applicable here; it has then done nothing."""
+    release: Release | None = None
+    """In place of the fault's own, where what becomes of the held message depends on where it is held."""
 
 
 class Release(StrEnum):
@@ -317,8 +344,9 @@ class Release(StrEnum):
 class Fault(Protocol):
     """One way to break something. One instance serves any number of scenarios.
 
-    Two things more, for those that need them: `deadline_s: float`, how long the gate may hold (default 5 s); and
-    `spoil(message) -> Message`, which changes the aimed message before the harness publishes it.
+    Three things more, for those that need them: `deadline_s: float`, how long the gate may hold (default 5 s);
+    `spoil(message) -> Message`, which changes the aimed message before the harness publishes it; and
+    `prepare(broker, server) -> ContextManager[Evidence]`, around all of the scenario, the systems under test included.
     """
 
     id: str

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from chaosharness.model.errors import TimedOut
 from chaosharness.model.event import Event
-from chaosharness.model.gate import Hold
+from chaosharness.model.gate import Hold, Point
 from chaosharness.ports.launch import Evidence
 from chaosharness.scenario.observer import Observer
 
@@ -16,7 +16,8 @@ class GateTicket:
 
     def __init__(self, fired: Event, observer: Observer, release: Callable[[str, bool], bool]) -> None:
         """`fired`: the GATE_HELD or GATE_CUT event; `release(gate, forward)`: the relay's."""
-        self._hold = Hold(str(fired.data["gate"]), fired.key or "", fired.link or "", fired.conn or 0)
+        point = Point(str(fired.data["point"]))
+        self._hold = Hold(str(fired.data["gate"]), fired.key or "", fired.link or "", fired.conn or 0, point)
         self._observer = observer
         self._release = release
 

@@ -28,6 +28,7 @@ from chaosharness.model.address import Address
 from chaosharness.model.errors import HarnessBroke
 from chaosharness.ports.launch import Availability, ContainerRecipe, Instance, Launcher, Namespace, Recipe
 from chaosharness.servers.availability import find_program, program_of, wait_until_ready
+from chaosharness.servers.rabbitmq_control import DISTRIBUTION, DISTRIBUTION_PORT, NODE
 
 REMEDY = "apt-get install -y rabbitmq-server"
 INSTALLED = Path("/usr/lib/rabbitmq/lib")
@@ -37,10 +38,8 @@ USER = "chaosharness"
 wherever its host is)."""
 WANTED_PLUGIN = "rabbitmq_management"
 PLUGINS = f"[{WANTED_PLUGIN}].\n"
-NODE = "rabbit@localhost"
 INSIDE = {"amqp": 5672, "management": 15672}
 """The ports in a container."""
-DISTRIBUTION_PORT = 25672
 AMQP_HEADER = b"AMQP\x00\x00\x09\x01"
 METHOD_FRAME = b"\x01"
 LOOK_TIMEOUT_S = 2.0
@@ -110,14 +109,14 @@ class RabbitMQ:
 
     def _process(self, launcher: Launcher, folder: Path) -> Recipe:
         program = program_of(self.available(), "RabbitMQ")
-        amqp, management = (Address("127.0.0.1", launcher.free_port()) for _ in range(2))
+        amqp, management, distribution = (Address("127.0.0.1", launcher.free_port()) for _ in range(3))
         return Recipe(
             name=folder.name,
             argv=(program,),
-            env=self._configure(Path(program), folder, amqp, management, distribution_port=launcher.free_port()),
+            env=self._configure(Path(program), folder, amqp, management, distribution.port),
             folder=folder / "data",
             log=folder / "rabbitmq.log",
-            nodes={"amqp": amqp, "management": management},
+            nodes={"amqp": amqp, "management": management, DISTRIBUTION: distribution},
         )
 
     def _container(self, folder: Path, image: str) -> ContainerRecipe:
@@ -170,7 +169,10 @@ class RabbitMQ:
             "-kernel", "inet_dist_use_interface", "{127,0,0,1}",
             # A durable queue that was declared moments before a SIGKILL was now and then gone after it: the log of
             # Mnesia, RabbitMQ's table store, is dumped every three minutes by default.
-            "-mnesia", "dump_log_time_threshold", "200", *self.erl_args,
+            "-mnesia", "dump_log_time_threshold", "200",
+            # Consumers' time-outs are looked after at each tick of their channel: by default once a minute.
+            # The counts of a quorum queue are as old as its last tick: by default up to 5 s.
+            "-rabbit", "channel_tick_interval", "1000", "-rabbit", "quorum_tick_interval", "100", *self.erl_args,
         )  # fmt: skip
         return {
             "ERL_CRASH_DUMP_SECONDS": "0",

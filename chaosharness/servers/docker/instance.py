@@ -105,6 +105,12 @@ class DockerInstance:
         with self._asking():
             return self._look.remotes(self.container)
 
+    def execute(self, argv: Sequence[str]) -> tuple[int, str]:
+        """Runs a program of the image in it: its exit code, and all that it said. Raises HarnessBroke."""
+        with self._asking():
+            code, said = self.container.exec_run(list(argv))
+        return int(code), said.decode("utf-8", "replace")
+
     # what the harness does
 
     def start(self) -> Evidence:
