@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from chaosharness.checkers import bounds, duplicated, held, lost, order, untrue
+from chaosharness.checkers import aftermath, bounds, duplicated, held, lost, order, untrue
 from chaosharness.checkers.advice import advise
 from chaosharness.checkers.binomial import upper_bound
 from chaosharness.checkers.facts import after, first, gather
@@ -178,15 +178,14 @@ def _notes(case: Case) -> Iterator[str]:
         yield "process crash only: what the operating system still had to write survives it; a host's loss is not shown"
     if "restart" in case.aimed.faults:
         yield "process end only: what the store had written but not synced survives it; a host's loss is not shown"
-    if case.sets.dead:
-        yield "the poison message was dead-lettered, as it should be"
+    yield from aftermath.notes(case)
     done = case.sets.abandoned - case.sets.short
     if done:
         yield f"with their effect, but still in the broker, where nobody claims them: {len(done)}"
 
 
 def _counts(case: Case) -> dict[str, int]:
-    """Messages, unless said otherwise. `effects`, `deliveries` and `replayed` count occurrences."""
+    """Messages, unless said otherwise. `effects`, `deliveries` and `replayed` count occurrences; see `aftermath`."""
     facts, sets = case.facts, case.sets
     again = [key for key in sets.delivered if len(facts.about(key, Kind.DELIVER)) > 1]
     return {
@@ -210,4 +209,5 @@ def _counts(case: Case) -> dict[str, int]:
         "regressed": len(sets.order.regressed),
         "recovered": len(sets.recovered),
         "late": len(sets.late),
+        **aftermath.counts(case),
     }

@@ -39,7 +39,12 @@ def test_dead_lettered_is_right(fault: str, promise: Promise) -> None:
     judgement = judged(PARKED, fault, promise)
     assert (judgement.findings, judgement.refutes) == ((), frozenset())
     assert (judgement.counts["parked"], judgement.counts["lost"]) == (0, 0)
-    assert "the poison message was dead-lettered, as it should be" in judgement.notes
+    (story,) = [note for note in judgement.notes if note.startswith("poison: ")]
+    assert story.startswith(
+        "poison: delivered twice, " if fault != "killer" else "poison: delivered twice, killed its consumer once, "
+    )
+    assert story.endswith("then dead-lettered, as it should be")
+    assert judgement.counts["dead_lettered"] == 1
 
 
 def test_of_a_good_message_it_is_a_finding() -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import test_checkers_broker
 import test_checkers_fault_evidence
 import test_checkers_findings
 import test_checkers_lost
 import test_checkers_order
 import test_checkers_preconditions
 import test_checkers_replica
+import test_checkers_sink
 import test_checkers_spine
 import test_checkers_store
 from spine import SPINE
+from spine_broker import BROKER
 from spine_replica import REPLICA
+from spine_sink import SINK
 from spine_store import STORE
 
 from chaosharness.checkers.evidence_of_fault import OWN
@@ -23,12 +27,14 @@ from chaosharness.model.window import FAULTS, WINDOWS
 TESTS = {
     name
     for module in (
+        test_checkers_broker,
         test_checkers_fault_evidence,
         test_checkers_findings,
         test_checkers_lost,
         test_checkers_order,
         test_checkers_preconditions,
         test_checkers_replica,
+        test_checkers_sink,
         test_checkers_spine,
         test_checkers_store,
     )
@@ -118,6 +124,15 @@ RED_OF_A_REPLICA: dict[str, str] = {
 }
 OF_A_REPLICA = {cell: RED_OF_A_REPLICA[cell.partition(":")[2]] for cell in REPLICA}
 """The same of test_checkers_replica."""
+OF_A_SINK: dict[str, str] = {
+    "deliver-effect:outage": "test_outage_red",
+    "effect-response:response-lost": "test_a_retry_that_the_sink_cannot_tell_from_another_is_a_duplicate",
+    "effect-response:apply-late": "test_a_retry_that_the_sink_cannot_tell_from_another_is_a_duplicate",
+    "poison:reject": "test_a_poison_message_that_is_nowhere_is_lost",
+    "poison:malformed": "test_a_poison_message_that_is_nowhere_is_lost",
+    "poison:killer": "test_a_poison_message_that_is_nowhere_is_lost",
+}
+"""The same of test_checkers_sink."""
 OF_A_STORE: dict[str, str] = {
     "dedup:wipe": "test_what_only_the_store_knew_is_done_again",
     "dedup:expire": "test_what_only_the_store_knew_is_done_again",
@@ -127,11 +142,24 @@ OF_A_STORE: dict[str, str] = {
     "slow:expire": "test_at_work_red",
 }
 """The same of test_checkers_store."""
-NOT_JUDGED_YET = {
-    "slow", "response-lost", "apply-late", "partition-in",
-    "partition-out", "latency", "bandwidth", "slice", "reset", "refuse", "broker-restart", "broker-freeze",
-    "outage", "malformed", "reject", "killer",
-}  # fmt: skip
+RED_OF_THE_BROKER: dict[str, str] = {
+    "partition": "test_partition_red",
+    "partition-in": "test_partition_red",
+    "partition-out": "test_partition_red",
+    "latency": "test_a_time_out_that_was_too_short_red",
+    "bandwidth": "test_a_time_out_that_was_too_short_red",
+    "slice": "test_a_time_out_that_was_too_short_red",
+    "reset": "test_settled_by_being_handed_over_red",
+    "refuse": "test_a_time_out_that_was_too_short_red",
+    "broker-kill": "test_broker_ends_red",
+    "broker-restart": "test_broker_ends_red",
+    "broker-freeze": "test_a_time_out_that_was_too_short_red",
+    "alarm": "test_alarm_red",
+    "slow": "test_slow_red",
+}
+OF_THE_BROKER = {cell: RED_OF_THE_BROKER[cell.partition(":")[2]] for cell in BROKER}
+"""The same of test_checkers_broker."""
+NOT_JUDGED_YET: set[str] = set()
 """Faults that no scenario of this version injects."""
 
 
@@ -152,8 +180,10 @@ def test_every_code_has_a_red_and_a_green_test() -> None:
 def test_every_scenario_and_every_fault_has_a_red_and_a_green_history() -> None:
     assert set(SCENARIOS) == set(SPINE)
     assert set(OF_A_REPLICA) == set(REPLICA)
+    assert set(OF_A_SINK) == set(SINK)
     assert set(OF_A_STORE) == set(STORE)
-    scenarios = SCENARIOS | OF_A_REPLICA | OF_A_STORE
+    assert set(OF_THE_BROKER) == set(BROKER)
+    scenarios = SCENARIOS | OF_A_REPLICA | OF_A_SINK | OF_A_STORE | OF_THE_BROKER
     for cell, red in scenarios.items():
         assert cell.partition(":")[0] in WINDOWS
         assert red in TESTS

@@ -6,16 +6,18 @@ from collections.abc import Collection
 from importlib.metadata import entry_points
 
 from spine import SPINE
+from spine_broker import BROKER
 from spine_replica import REPLICA
+from spine_sink import SINK
 from spine_store import STORE
-from test_checkers_rules import OF_A_REPLICA, OF_A_STORE, SCENARIOS
+from test_checkers_rules import OF_A_REPLICA, OF_A_SINK, OF_A_STORE, OF_THE_BROKER, SCENARIOS
 
 from chaosharness.model.flow import Effect, Flow, Service, Source, StoreUse
 from chaosharness.model.semantic import Promise, Semantic
 from chaosharness.registry import Registry
 
-GREEN = {*SPINE, *REPLICA, *STORE}
-RED = {*SCENARIOS, *OF_A_REPLICA, *OF_A_STORE}
+GREEN = {*SPINE, *REPLICA, *SINK, *STORE, *BROKER}
+RED = {*SCENARIOS, *OF_A_REPLICA, *OF_A_SINK, *OF_A_STORE, *OF_THE_BROKER}
 
 
 def ours(group: str) -> set[str]:
