@@ -31,7 +31,7 @@ class CrashParent:
 
     @contextmanager
     def inject(self, target: Target) -> Iterator[Injection]:
-        """The evidence: the parent is gone, and others of its tree are not."""
+        """The evidence: the parent is gone; how many of its tree are not is told."""
         if target.instance is None:
             yield harness_holds("kill")
             return

@@ -109,7 +109,6 @@ def test_every_fault_needs_its_injection_its_evidence_and_its_heal(cell: str) ->
         ("deliver-effect:crash-child", "forwarded=false", "forwarded=true", "sent on"),
         ("deliver-effect:crash-parent", "scope=parent", "scope=tree", "no SIGKILL of the first process"),
         ("deliver-effect:crash-parent", "exited instance=payment.0", "exited instance=x.0", "no record that the first"),
-        ("deliver-effect:crash-parent", "gone=false", "gone=true", "no process outlived"),
         ("effect-ack:term", "signal=term", "signal=kill", "no SIGTERM"),
         ("effect-ack:term", "exited instance=payment.0", "exited instance=x.0", "no record that payment.0 ended"),
         ("rebalance:leave", "signal=term", "signal=kill", "no SIGTERM"),
@@ -126,6 +125,11 @@ def test_evidence(cell: str, old: str, new: str, why: str) -> None:
     judgement = REPLICA[cell].judge(change(REPLICA[cell].text, old, new))
     assert judgement.verdict is Verdict.UNPROVEN
     assert why in next(missing.why for missing in judgement.missing if missing.code == "fault_evidence")
+
+
+def test_workers_that_end_with_their_parent_are_no_lack_of_evidence() -> None:
+    scenario = REPLICA["deliver-effect:crash-parent"]
+    assert scenario.judge(change(scenario.text, "gone=false", "gone=true")).verdict is Verdict.UPHELD
 
 
 def test_a_newcomer_must_subscribe_before_the_message_goes_on() -> None:
