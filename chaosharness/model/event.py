@@ -4,7 +4,8 @@
 
 operations (origin harness; `op!` pairs the two)
     invoke      op!, producer! (service), by: "workload" | "republish" | "nudge" (a message beyond the workload),
-                ordering (the ordering key), class (the payload class), count (effects owed), counts (the same, by sink)
+                ordering (the ordering key), class (the payload class), count (effects owed), counts (the same, by
+                sink), spoiled (bool: the harness changed its body so that nobody can read it)
     complete    op!, outcome! ("ok" | "fail" | "info"), told (the caller was told so), detail
 wire (origin relay; all have `link` and `conn`; recorded as the bytes go on. `discarded: true` = they never did: the
 broker or client sent this, and a gate, a fault or a lost connection threw it away at the tap)
@@ -47,7 +48,7 @@ sink (origin relay; `link` is the replica's link to the effect)
     effect      sink!, effect! (id of the effect, distinct per application), idempotency_key
     replay      sink!, idempotency_key!
     key_reused  sink!, idempotency_key!
-    refused     sink!, status!       answered with 400 or above: nothing applied
+    refused     sink!, status!       answered with 400 or above, or (0) not at all: nothing applied
     discarded   sink!, why!          held before it was applied, and its connection was gone
     response    sink!, status!       written to the socket
 processes (origin keeper; `instance!`)
