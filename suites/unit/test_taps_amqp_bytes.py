@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from itertools import pairwise, takewhile
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pamqp import heartbeat
@@ -89,6 +90,48 @@ def test_a_changed_byte_loses_none(data: st.DataObject, side: Side) -> None:
     left = subject._framers[side].rest()
     assert Counter(b"".join(unit.data for unit in units) + left) == Counter(bytes(whole))
     assert sum(sighting.kind is Kind.UNPARSED for sighting in seen(units)) <= 1
+
+
+PUBLISH = Basic.Publish(routing_key="orders")
+ONE, EMPTY, OTHERS = (
+    content(PUBLISH, key(1).encode()),
+    content(PUBLISH, b"", message_id=key(2)),
+    content(PUBLISH, b"", 2, message_id=key(3)),
+)
+ACK = f(Basic.Ack(1))
+
+
+@pytest.mark.parametrize(
+    ("frames", "keys"),
+    [
+        ([*ONE, *EMPTY], [key(1), key(2)]),
+        ([OTHERS[0], EMPTY[0], OTHERS[1], EMPTY[1]], [key(3), key(2)]),
+        ([OTHERS[0], *ONE[:2], OTHERS[1], ONE[2]], [key(3), key(1)]),
+        ([OTHERS[0], ACK, EMPTY[0], OTHERS[1], EMPTY[1]], [key(3), key(2)]),
+        ([ONE[0], ACK, *EMPTY], [key(2)]),
+        ([*ONE[:2], ACK, *EMPTY], [key(2)]),
+        ([ONE[0], *EMPTY], [key(2)]),
+        ([*ONE[:2], *EMPTY], [key(2)]),
+        ([ONE[0], ONE[2], *EMPTY], [key(2)]),
+        ([ONE[0], f(heartbeat.Heartbeat(), 0), *ONE[1:]], [key(1)]),
+    ],
+)
+def test_only_frames_that_belong_together_are_one_message(frames: list[bytes], keys: list[str]) -> None:
+    data = HELLO + b"".join(frames)
+    units = fed(C, [data])
+    assert [key for s in seen(units) if s.kind is Kind.PUBLISH for key in s.keys] == keys
+    assert units == fed(C, [bytes([byte]) for byte in data])
+    for lane in (1, 2):
+        sent = [frame for frame in frames if frame[1:3] == bytes([0, lane])]
+        assert b"".join(unit.data for unit in units if unit.lane == lane) == b"".join(sent)
+
+
+@pytest.mark.parametrize("broken", range(3))
+def test_a_message_with_a_frame_that_does_not_end_is_none(broken: int) -> None:
+    frames = [*ONE[:broken], ONE[broken][:-1] + b"?", *ONE[broken + 1 :]]
+    units = fed(C, [HELLO, b"".join(frames)])
+    assert [s.kind for s in seen(units)] == [Kind.UNPARSED]
+    assert b"".join(unit.data for unit in units) == HELLO + b"".join(frames)
 
 
 @ANY_PACE
