@@ -5,9 +5,10 @@ Most are seen by a tap alone; `short_ttl` is a time to live held to what the flo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict, deque
+from collections.abc import Iterator, Mapping
 
-from chaosharness.checkers.facts import Facts, Seen
+from chaosharness.checkers.facts import Facts, Seen, Wire
 from chaosharness.model.event import Kind
 from chaosharness.model.semantic import Promise
 from chaosharness.model.verdict import Advice
@@ -59,22 +60,35 @@ def advise(facts: Facts, promise: Promise) -> tuple[Advice, ...]:
 
 
 def _short_ttl(facts: Facts, promise: Promise) -> Iterator[Advice]:
-    """Where a message's longest-lived entry in a store, as last recorded, ends before the message can come no more."""
+    """Where all that a store has of a message that is done with ends before that message can come no more."""
     within_s = promise.redeliver_within_s
-    entries: dict[str, dict[str | None, Seen]] = {}
-    for seen in facts.of(Kind.RECORD):
-        for key in seen.event.keys:
-            entries.setdefault(key, {})[seen.text("entry")] = seen
-    for lasting in entries.values() if within_s is not None else ():
-        lives = {entry: seen.get("ttl_s") for entry, seen in lasting.items()}
-        if within_s and all(isinstance(ttl_s, int | float) and ttl_s < within_s for ttl_s in lives.values()):
-            longest = max(lasting.values(), key=lambda seen: float(str(seen.get("ttl_s"))))
+    for key, entries in _taken(facts).items() if within_s else ():
+        lives = [seen.get("ttl_s") for seen in entries.values()]
+        longest_s = max((ttl_s for ttl_s in lives if isinstance(ttl_s, int | float)), default=0)
+        known = all(isinstance(ttl_s, int | float) for ttl_s in lives)
+        if within_s and known and longest_s < within_s and any(s.settles for s in facts.about(key, Kind.SETTLE)):
             text = (
-                f"what is remembered of a message lives for {longest.get('ttl_s'):g} s, and the message may come again "
-                f"for {within_s:g} s (redeliver_within_s): let it live longer than that"
+                f"what is remembered of a message lives for {longest_s:g} s, and the message may come again for "
+                f"{within_s:g} s (redeliver_within_s): let it live longer than that"
             )
-            yield Advice("short_ttl", text, (longest.event,))
+            yield Advice("short_ttl", text, tuple(seen.event for seen in entries.values())[:1])
             return
+
+
+def _taken(facts: Facts) -> Mapping[str, Mapping[str | None, Seen]]:
+    """Key → entry → the last record of it that the store took."""
+    asked: defaultdict[tuple[Wire, str], deque[Seen]] = defaultdict(deque)
+    taken: dict[str, dict[str | None, Seen]] = {}
+    for seen in facts.of(Kind.RECORD, Kind.RECORDED):
+        for key in seen.event.keys:
+            waiting = asked[seen.wire, key]
+            if seen.event.kind is Kind.RECORD:
+                waiting.append(seen)
+            elif waiting:
+                record = waiting.popleft()
+                if seen.get("ok") is True:
+                    taken.setdefault(key, {})[record.text("entry")] = record
+    return taken
 
 
 def _text(code: str, seen: Seen) -> str:

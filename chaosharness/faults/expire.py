@@ -49,7 +49,7 @@ def _expired(target: Target) -> Injection:
     recorded = records(target, store)
     if not recorded:
         return not_recorded(store)
-    lives = times_to_live(recorded)
+    lives = times_to_live(target, store)
     known = {str(event.data.get("entry")) for event in recorded} <= set(lives)
     if known and all(lives_s is None or lives_s >= within_s for lives_s in lives.values()):
         shown = ", ".join(f"{entry}: {'for ever' if s is None else f'{s:g} s'}" for entry, s in lives.items())

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from chaosharness.model.event import Event, Kind
 from chaosharness.ports.launch import Evidence
@@ -12,10 +12,15 @@ from chaosharness.ports.plugin import Injection, StoreTarget, Target
 
 def records(target: Target, store: StoreTarget) -> Sequence[Event]:
     """What the tap has seen the flow record of the aimed message, so far."""
+    return about(target, store, Kind.RECORD)
+
+
+def about(target: Target, store: StoreTarget, *kinds: Kind) -> Sequence[Event]:
+    """What the tap has seen of the aimed message in this store, so far."""
     return [
         event
         for event in target.witness.so_far()
-        if event.kind is Kind.RECORD
+        if event.kind in kinds
         and target.key in event.keys
         and event.data.get("store") == store.use.name
         and not event.data.get("discarded")
@@ -39,13 +44,21 @@ def no_store() -> Injection:
     return declined("the flow declares no store")
 
 
-def times_to_live(recorded: Sequence[Event]) -> Mapping[str, float | None]:
-    """Entry → its latest time to live as seen on the wire (None: for ever); those that are not known are left out."""
+def times_to_live(target: Target, store: StoreTarget) -> Mapping[str, float | None]:
+    """Entry → its latest time to live as seen on the wire (None: for ever); those that are not known are left out.
+
+    What the store answered that it did not take (it was there already) gave no time to anything.
+    """
+    asked: defaultdict[tuple[str | None, int | None], deque[Event]] = defaultdict(deque)
     lives: dict[str, float | None] = {}
-    for event in recorded:
-        entry: Any = event.data.get("entry")
-        if entry is not None and "ttl_s" in event.data:
-            lives[entry] = event.data["ttl_s"]
-        else:
-            lives.pop(str(entry), None)
+    for event in about(target, store, Kind.RECORD, Kind.RECORDED):
+        waiting = asked[event.link, event.conn]
+        if event.kind is Kind.RECORD:
+            waiting.append(event)
+            continue
+        data = waiting.popleft().data if waiting else {}
+        if event.data.get("ok") and "entry" in data:
+            lives.pop(data["entry"], None)
+            if "ttl_s" in data:
+                lives[data["entry"]] = data["ttl_s"]
     return lives

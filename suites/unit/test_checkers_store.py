@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from histories import change, history, insert, without
 from spine import AT_LEAST, AT_MOST, EXACTLY, PROBE, C, E, Scenario
-from spine_store import BOUNDED, CLAIMED, STORE, F, S
+from spine_store import BOUNDED, CLAIMED, STORE, F, S, record
 from test_checkers_preconditions import codes, lacks
 
 from chaosharness.checkers.verdict import NEVER_RECORDED, judge
@@ -201,7 +201,18 @@ def test_a_time_to_live_shorter_than_the_retries_is_advised_against() -> None:
 
 def test_a_short_claim_beside_a_lasting_note_is_none() -> None:
     text = STORE["dedup:wipe"].text
-    note = f"record k1 @{S}#7 store=dedup command=SET entry=note:k1 fresh_only=false ttl_s=null"
+    note = record(ttl_s="null").replace("done:k1", "note:k1")
     assert advised(insert(text, "gate_held", note)) == []
-    same = note.replace("note:k1", "done:k1")
-    assert advised(insert(text, "gate_held", same)) == [], "the last one counts"
+    assert advised(insert(text, "gate_held", record(ttl_s="null"))) == [], "the last one counts"
+
+
+def test_what_the_store_did_not_take_gave_no_time_to_anything() -> None:
+    text = insert(STORE["dedup:wipe"].text, "gate_held", record(ttl_s="null"))
+    refused = record(ttl_s="3", ok="false")
+    assert advised(insert(text, "gate_held", refused)) == []
+    [advice] = advised(insert(text, "gate_held", refused.replace("false", "true")))
+    assert "lives for 3 s" in advice
+
+
+def test_a_message_that_is_not_done_with_tells_nothing_of_what_is_remembered() -> None:
+    assert advised(without(STORE["dedup:wipe"].text, "settle k1")) == []
