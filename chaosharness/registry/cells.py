@@ -13,7 +13,7 @@ from chaosharness.model.aim import Aim
 from chaosharness.model.errors import BadInput, NotAvailableYet
 from chaosharness.model.names import glob_match, nearest
 from chaosharness.model.plan import Cell
-from chaosharness.model.window import FAULTS, WINDOWS, ScenarioId
+from chaosharness.model.window import FAULTS, WINDOWS, Actor, ScenarioId
 
 ANY_FAULT = "*"
 """Stands for the fault of a window that has none to offer."""
@@ -38,6 +38,8 @@ def pairs_of(single: Sequence[Cell], globs: Iterable[str], holds: Callable[[str]
     """The scenarios of two faults that the globs (over `window:fault+fault`) name: all pairs are too many.
 
     `holds`: whether a fault acts while the gate holds. One that the gate carries out by itself can only come first.
+    The first is one of the window's own; so is the second, or, where it has none of the name, one of any other window of
+    the same actor.
     """
     pairs: dict[ScenarioId, Cell] = {}
     for glob in globs:
@@ -47,12 +49,17 @@ def pairs_of(single: Sequence[Cell], globs: Iterable[str], holds: Callable[[str]
             continue
         firsts = [cell for cell in single if glob_match(window, cell.id.window) and glob_match(one, cell.id.fault)]
         for first in firsts:
-            seconds = [c for c in single if c.id.window == first.id.window and glob_match(other, c.id.fault)]
+            named = [cell for cell in single if glob_match(other, cell.id.fault) and _actor(cell) is _actor(first)]
+            seconds = [cell for cell in named if cell.id.window == first.id.window] or named
             for second in seconds:
                 cell = _pair(first, second, holds)
                 if first.id.fault != second.id.fault:
                     pairs.setdefault(cell.id, cell)
     return list(pairs.values())
+
+
+def _actor(cell: Cell) -> Actor | None:
+    return cell.aim.actor if cell.aim else None
 
 
 def _pair(first: Cell, second: Cell, holds: Callable[[str], bool]) -> Cell:

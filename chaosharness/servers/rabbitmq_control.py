@@ -1,7 +1,7 @@
 """What only the node itself can be told, by a remote call of Erlang's: no management API has it.
 
 In: an instance of `servers.rabbitmq`, a module, a function, its arguments as Erlang writes them. Out: what the call
-returned, as Erlang writes it. To try it: `suites/conformance/test_servers_rabbitmq_control.py`.
+returned, as Erlang writes it. To try it: `suites/conformance/test_brokers_rabbitmq_limits.py`.
 
 `erl` is wherever RabbitMQ is: of a process on this machine, of a container in it. It takes a third of a second.
 """

@@ -14,7 +14,7 @@ from chaosharness.model.gate import Point
 from chaosharness.model.semantic import Promise
 from chaosharness.model.window import Actor
 from chaosharness.registry import Registry, check_only, select
-from chaosharness.registry.cells import cells_of
+from chaosharness.registry.cells import cells_of, pairs_of
 
 
 def aim(window: str, *offers: str, **declined: str) -> Aim:
@@ -147,3 +147,29 @@ def test_no_redelivery_is_due_where_the_broker_promises_none(monkeypatch: pytest
         flow = Flow("f", Source("b", "q"), Promise(None), effects=(Effect("a", "one", ""),))
         found = [cell.aim.redelivers for cell in registry.cells(flow) if cell.aim]
         assert found == [frozenset({"crash"}) if redelivers else frozenset()]
+
+
+def pairs(globs: list[str], *aims: Aim) -> list[tuple[str, str | None]]:
+    single = cells_of("f", aims, INSTALLED)
+    return [(str(cell.id), cell.not_applicable) for cell in pairs_of(single, globs, lambda name: name != "ack-lost")]
+
+
+def test_two_faults_in_one_scenario_are_asked_for_by_name() -> None:
+    aims = aim("stored", "crash", "cut"), aim("effect-ack", "crash", "cut")
+    assert pairs(["*", "effect-ack:*"], *aims) == []
+    assert pairs(["effect-ack:crash+cut"], *aims) == [("f[effect-ack:crash+cut]", None)]
+    assert pairs(["effect-ack:*+c*t"], *aims) == [("f[effect-ack:crash+cut]", None)]
+
+
+def test_a_second_fault_may_be_another_windows() -> None:
+    """Where its own has none of the name; one of a producer's windows acts upon another replica."""
+    aims = aim("effect-ack", "crash"), aim("ack-settle", "ack-lost"), aim("stored", "cut")
+    assert pairs(["ack-settle:ack-lost+cut"], *aims) == [("f[ack-settle:ack-lost+cut]", None)]
+    of_producer = replace(aim("publish-store", "cut"), actor=Actor.PRODUCER)
+    assert pairs(["ack-settle:ack-lost+cut"], aims[1], of_producer) == []
+
+
+def test_what_the_gate_itself_does_comes_first() -> None:
+    aims = aim("ack-settle", "ack-lost", "crash")
+    [(_, why)] = pairs(["ack-settle:crash+ack-lost"], aims)
+    assert why == "ack-lost is carried out by the gate itself, so it can only come first"
