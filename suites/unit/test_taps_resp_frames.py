@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from taps_resp_talk import UNHURRIED
 
+from chaosharness.taps import resp_frames
 from chaosharness.taps.resp_frames import MAX_BULK, MAX_LINE, ErrorReply, Frame, Framer, Malformed, Value
 
 REPLIES: list[tuple[bytes, str, Value]] = [
@@ -64,6 +65,14 @@ def test_byte_by_byte_gives_the_same_frames() -> None:
     assert frames(Framer(requests=False), *pieces) == [Frame(*reply) for reply in REPLIES]
 
 
+@pytest.mark.parametrize("first", [b"$10\r\n0123456789\r\n", b"*2\r\n$1\r\na\r\n$1\r\nb\r\n", b":123456\r\n"])
+@pytest.mark.parametrize("then", [b"_\r\n", b"+\r\n", b"+OK\r\n", b"$0\r\n\r\n", b":1\r\n"])
+def test_what_comes_in_pieces_leaves_no_trace_in_what_comes_next(first: bytes, then: bytes) -> None:
+    for at in range(len(first)):
+        out = frames(Framer(requests=False), first[:at], first[at:], then, then)
+        assert [frame.data for frame in out] == [first, then, then]
+
+
 @UNHURRIED
 @given(st.lists(st.integers(0, len(REQUESTS)), max_size=8))
 def test_requests_under_any_chunking(cuts: list[int]) -> None:
@@ -98,6 +107,18 @@ def test_nested_replies_under_any_piece_size(values: list[Value], size: int) -> 
     assert b"".join(frame.data for frame in out) == stream
 
 
+@pytest.mark.parametrize(
+    "data", [encode(bytes(90)), encode([bytes(40), bytes(40)]), encode([bytes(10)] * 9)], ids=["bulk", "two", "nine"]
+)
+def test_a_frame_in_one_piece_is_bounded_too(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resp_frames, "MAX_FRAME", 89)
+    framer = Framer(requests=False)
+    framer.feed(data)
+    with pytest.raises(Malformed, match="at most 89"):
+        framer.next()
+    assert framer.rest() == data
+
+
 def test_a_thousand_levels_do_not_recurse() -> None:
     deep = b"*1\r\n" * 5000 + b":1\r\n"
     (frame,) = frames(Framer(requests=False), deep)
@@ -119,6 +140,8 @@ def test_a_big_bulk_in_small_pieces() -> None:
         (True, b"AMQP\x00\x00\x09\x01", "control characters"),
         (True, b"{json}", "expected * or $"),
         (True, b"*1\r\n:1\r\n", "expected * or $"),
+        (True, b"$3\r\nabc\r\n", "expected * or $"),
+        (True, b":1\r\n", "expected * or $"),
         (True, b"*1\r\n$-1\r\n", "argument of length -1"),
         (True, b"*x\r\n", "expected a number"),
         (True, b"P" * MAX_LINE, "a line longer"),
