@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from chaosharness.faults.process import harness_holds, own_end
+from chaosharness.model.errors import HarnessBroke
 from chaosharness.model.gate import Action
 from chaosharness.ports.launch import Evidence
 from chaosharness.ports.plugin import Injection, Release, Target
@@ -32,7 +33,12 @@ class CrashChild:
         if target.instance is None:
             yield harness_holds("kill")
             return
-        killed = target.instance.kill_owner(own_end(target))
+        try:
+            local = own_end(target)
+        except HarnessBroke as unknown:
+            yield Injection(Evidence(False, f"whose the held connection is cannot be told: {unknown}"))
+            return
+        killed = target.instance.kill_owner(local)
         if not killed.ok and killed.facts.get("parent") and len(killed.facts.get("owners", ())) == 1:
             yield Injection(killed, declined=NO_CHILD)
             return

@@ -19,6 +19,7 @@ from chaosharness.faults.freeze import Freeze
 from chaosharness.faults.join import Join
 from chaosharness.faults.process import own_end
 from chaosharness.faults.term import ALONE, Leave, Term
+from chaosharness.links import accepted
 from chaosharness.links.link import proxy_name
 from chaosharness.model.address import Address, LinkId
 from chaosharness.model.errors import HarnessBroke
@@ -271,6 +272,17 @@ def test_only_where_the_parent_alone_has_it_there_is_no_such_child(
     injection = injected(CrashChild(), target(replica, story(), toxiproxy_log=logged(tmp_path, "127.0.0.1:40001")))
     assert injection.declined == declined
     assert not injection.evidence.ok
+
+
+def test_a_connection_of_which_toxiproxy_says_nothing_is_no_evidence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accepted.client_of, "__defaults__", (0.0,))
+    replica = Replica()
+    injection = injected(CrashChild(), target(replica, story(), toxiproxy_log=logged(tmp_path)))
+    assert not injection.evidence.ok
+    assert "whose the held connection is cannot be told: waited 0 s for Toxiproxy" in injection.evidence.what
+    assert replica.asked == []
 
 
 def test_a_parent_without_children_leaves_no_orphans() -> None:
