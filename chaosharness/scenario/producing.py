@@ -78,11 +78,10 @@ class ProducerUnderTest:
 
     def complaints(self) -> list[str]:
         """What it wrote to its standard output that was no answer."""
-        noise = self.drives.noise if isinstance(self.drives, LineSender) else []
-        if not noise:
+        if not isinstance(self.drives, LineSender) or not self.drives.noise:
             return []
-        shown = "; ".join(repr(line) for line in noise[:NOISE_AT_MOST])
-        return [f"{self.instance.name}: {len(noise)} lines on its standard output were no answers, e.g. {shown}"]
+        shown = "; ".join(repr(line) for line in self.drives.noise[:NOISE_AT_MOST])
+        return [f"{self.instance.name}: {self.drives.noisy} lines on its standard output were no answers, e.g. {shown}"]
 
     def stop(self) -> None:
         self.instance.stop(self.declared.service.stop_grace_s)

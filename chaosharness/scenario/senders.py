@@ -18,6 +18,12 @@ import requests
 from chaosharness.model.address import Address
 from chaosharness.ports.plugin import Completion, Message, Outcome
 
+LINE_BYTES = 1 << 20
+"""A longer answer is none, however long it goes on."""
+DETAIL_KEPT = 2000
+NOISE_KEPT = 100
+"""Lines that are kept to be shown; the others are counted."""
+
 
 class Sender(Protocol):
     """What a workload sends through."""
@@ -45,7 +51,9 @@ class LineSender:
 
     def __init__(self) -> None:
         self.noise: list[str] = []
-        """Lines of its standard output that were no answers."""
+        """The first lines of its standard output that were no answers."""
+        self.noisy = 0
+        """How many there were."""
         their_in, self._to = os.pipe2(os.O_CLOEXEC)
         self._from, their_out = os.pipe2(os.O_CLOEXEC)
         self.stdio = (their_in, their_out)
@@ -53,45 +61,67 @@ class LineSender:
         self._outstanding: set[str] = set()
         self._lock = threading.Lock()
         self._ended: queue.Queue[Completion] = queue.Queue()
+        self._lines: queue.Queue[tuple[str, bytes] | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read, name="producer-answers", daemon=True)
+        self._writer = threading.Thread(target=self._write, name="producer-input", daemon=True)
 
     def handed_over(self) -> None:
         """The producer has its ends."""
         for fd in self.stdio:
             os.close(fd)
         self._reader.start()
+        self._writer.start()
 
     def send(self, message: Message) -> None:
         with self._lock:
             self._outstanding.add(message.key)
         line = json.dumps({"key": message.key, "payload": message.body.decode("utf-8", "replace")})
-        try:
-            os.write(self._to, line.encode() + b"\n")
-        except OSError as gone:
-            self._complete(message.key, Outcome.INFO, f"its standard input is closed: {gone}")
+        self._lines.put((message.key, line.encode() + b"\n"))
 
     def completions(self, timeout_s: float) -> Sequence[Completion]:
         return _drain_queue(self._ended, timeout_s)
 
     def close(self) -> None:
         """To be called when the producer has ended: its standard output is then at end of file."""
+        self._lines.put(None)
+        if self._writer.ident is not None:
+            self._writer.join(timeout=5)
+            self._reader.join(timeout=5)
         os.close(self._to)
-        self._reader.join(timeout=5)
         os.close(self._from)
+
+    def _write(self) -> None:
+        """One that does not read its standard input keeps this thread waiting, and nobody else."""
+        while line := self._lines.get():
+            key, data = line
+            try:
+                while data:
+                    data = data[os.write(self._to, data) :]
+            except OSError as gone:
+                self._complete(key, Outcome.INFO, f"its standard input is closed: {gone}")
 
     def _read(self) -> None:
         with os.fdopen(os.dup(self._from), "rb") as lines:
-            for line in lines:
-                self._take(line)
+            whole = True  # whether what comes next begins a line
+            while line := lines.readline(LINE_BYTES):
+                if whole:
+                    self._take(line)
+                whole = line.endswith(b"\n")
 
     def _take(self, line: bytes) -> None:
         try:
             answer = json.loads(line)
             key, outcome = str(answer["key"]), Outcome(answer["outcome"])
-        except (ValueError, KeyError, TypeError):
-            self.noise.append(line[:200].decode("utf-8", "replace").rstrip())
+        except (ValueError, KeyError, TypeError, RecursionError):
+            self._hear(line[:200].decode("utf-8", "replace").rstrip())
             return
-        self._complete(key, outcome, str(answer.get("detail", "")), told=True)
+        detail = str(answer.get("detail", "")).encode("utf-8", "backslashreplace").decode()  # it goes into the ledger
+        self._complete(key, outcome, detail[:DETAIL_KEPT], told=True)
+
+    def _hear(self, noise: str) -> None:
+        self.noisy += 1
+        if len(self.noise) < NOISE_KEPT:
+            self.noise.append(noise)
 
     def _complete(self, key: str, outcome: Outcome, detail: str, told: bool = False) -> None:
         with self._lock:
@@ -100,7 +130,7 @@ class LineSender:
         if expected:
             self._ended.put(Completion(key, outcome, detail, told))
         else:
-            self.noise.append(f"an answer for {key!r}, which was not asked (any more)")
+            self._hear(f"an answer for {key[:200]!r}, which was not asked (any more)")
 
 
 class HttpSender:

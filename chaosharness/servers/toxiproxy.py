@@ -18,7 +18,8 @@ import requests
 from chaosharness.model.address import Address
 from chaosharness.model.errors import HarnessBroke, ServerFailed
 from chaosharness.ports.launch import Availability, ContainerRecipe, Instance, Launcher, Namespace, Recipe
-from chaosharness.servers.availability import find_program, is_program, program_of, wait_until_ready
+from chaosharness.servers.availability import TAIL_LINES, find_program, is_program, program_of, wait_until_ready
+from chaosharness.servers.logs import tail
 
 PROGRAM = "CHAOSHARNESS_TOXIPROXY"
 """Environment: the program to run, whatever else is installed."""
@@ -26,6 +27,8 @@ OLDEST = (2, 5)
 REMEDY = 'GOBIN="$PWD/.cache/bin" go install github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0'
 BUILD_INFO = re.compile(rb"\tgithub\.com/Shopify/toxiproxy/v2\tv(\d+\.\d+\.\d+)")
 PRINTED = re.compile(r"toxiproxy-server version (\S+)")
+CANNOT_LISTEN = b"Server finished with error"
+"""It does not end then, and whoever has its port may answer in its place."""
 LOOK_TIMEOUT_S = 2.0
 INSIDE = 8474
 """The API's port in a container."""
@@ -102,11 +105,13 @@ class Toxiproxy:
         )
 
     def wait_ready(self, instance: Instance) -> None:
-        """Returns when /version answers. Raises ServerFailed, with the log's tail where it ended."""
+        """Returns when /version answers. Raises ServerFailed, with the log's tail where it ended or cannot listen."""
         with requests.Session() as session:
             session.trust_env = False
 
             def answers() -> bool:
+                if instance.log.exists() and CANNOT_LISTEN in instance.log.read_bytes():
+                    raise ServerFailed(f"{instance.name} cannot listen; {tail(instance.log, TAIL_LINES)}")
                 try:
                     answer = session.get(f"http://{instance.nodes[self.port]}/version", timeout=LOOK_TIMEOUT_S)
                 except requests.RequestException:

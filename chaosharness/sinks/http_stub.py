@@ -266,10 +266,9 @@ class HttpConnection(asyncio.Protocol):
             foreign = stub.finder.foreign(*request.texts())
             if foreign:
                 record(Sighting(Kind.FOREIGN_KEY, (), {"found": foreign}))
-            what = f"request {request.method} {request.target}"
-            record(
-                Sighting(Kind.UNKEYED, (), {"what": what, "place": stub.key_place.text if stub.key_place else "any"})
-            )
+            place = stub.key_place.text if stub.key_place else "any place"
+            what = f"request {request.method} {request.target}, none found in {place}"
+            record(Sighting(Kind.UNKEYED, (), {"what": what, "place": place}))
             return stub.status, stub.body, None
         idempotency_key = request.read(stub.idempotent_by) if stub.idempotent_by else None
         record(Sighting(Kind.REQUEST, (key,), {**said, "idempotency_key": idempotency_key}))

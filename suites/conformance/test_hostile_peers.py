@@ -265,7 +265,7 @@ def test_a_storm_of_connections_finds_as_many_file_descriptors_as_there_may_be()
     """A shell's limit is often a thousand; each tapped connection takes two."""
     ours, theirs = socket.socketpair()
     command = f"ulimit -S -n 100; exec {sys.executable} -m chaosharness.relay"
-    with ours, theirs, subprocess.Popen(["sh", "-c", command], stdin=theirs) as process:
+    with ours, theirs, subprocess.Popen(["sh", "-c", command], stdin=theirs.fileno()) as process:
         theirs.close()
         ours.settimeout(SOON_S)
         ours.sendall(b'{"do": "ping"}\n')
