@@ -21,7 +21,7 @@ from chaosharness.ports.plugin import Completion, Message, Outcome
 LINE_BYTES = 1 << 20
 """A longer answer is none, however long it goes on."""
 DETAIL_KEPT = 2000
-NOISE_KEPT = 100
+NOISE_KEPT = 1000
 """Lines that are kept to be shown; the others are counted."""
 
 
