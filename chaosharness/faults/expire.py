@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from chaosharness.faults.second import await_second
 from chaosharness.faults.store import declined, no_store, not_recorded, records, times_to_live
 from chaosharness.model.event import Event, Kind
 from chaosharness.model.gate import Action
@@ -17,7 +18,6 @@ from chaosharness.ports.plugin import Injection, Release, Target
 
 AGAIN_WITHIN_S = 3.0
 """One that works on a message at a time connects again only when the held one is done."""
-AT_WORK_WITHIN_S = 2.0
 
 
 class Expire:
@@ -68,21 +68,18 @@ def _handed_over(target: Target, expired: Evidence) -> Evidence:
     facts = {**expired.facts, **severed.facts, "at_work": at_work}
     what = f"{expired.what}; {severed.what}"
     if at_work:
-        what += f"; {_second(target, mark, hold.conn)}"
+        what += f"; {_second(target, mark)}"
     return Evidence(severed.ok, what, facts)
 
 
-def _second(target: Target, mark: int, held: int) -> str:
+def _second(target: Target, mark: int) -> str:
     """Whether somebody else took the message up while the first one's request was held."""
 
-    def again(kind: Kind, event: Event) -> bool:
-        return event.kind is kind and target.key in event.keys and not event.data.get("discarded", False)
+    def again(event: Event) -> bool:
+        return event.kind is Kind.DELIVER and target.key in event.keys and not event.data.get("discarded", False)
 
-    wait = target.witness.wait
-    what = f"{target.key} to be handed over again"
-    handed = wait(what, AGAIN_WITHIN_S, lambda event: again(Kind.DELIVER, event), mark)
+    handed = target.witness.wait(f"{target.key} to be handed over again", AGAIN_WITHIN_S, again, mark)
     if handed is None:
         return "the held request goes on before the message is handed over again"
-    what = f"a second consumer to work on {target.key}"
-    wait(what, AT_WORK_WITHIN_S, lambda event: again(Kind.RESPONSE, event) and event.conn != held, mark)
+    await_second(target, mark)
     return f"{target.key} was handed over on {handed.link} while the first request was held"

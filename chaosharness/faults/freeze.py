@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from chaosharness.faults.process import harness_holds
+from chaosharness.faults.second import await_second
 from chaosharness.model.event import Event, Kind
 from chaosharness.model.gate import Action
 from chaosharness.ports.launch import Evidence, Signal
@@ -79,6 +80,8 @@ def _given_up(target: Target, frozen: Evidence, mark: int) -> Evidence:
         return Evidence(False, f"{frozen.what}; its connection to the broker did not close: {said}", facts)
     over = _handed_over(target, mark) if target.others else None
     facts["handed_over_to"] = over
+    if over and target.ticket.hold.link != target.link.id:
+        await_second(target, mark)
     whom = "" if not target.others else f"; then {target.key} was handed to {over or 'nobody else in time'}"
     return Evidence(True, f"{frozen.what}; its connection to the broker was closed by {said}{whom}", facts)
 

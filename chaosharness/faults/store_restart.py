@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from chaosharness.faults.store import no_store, not_recorded, records
+from chaosharness.model.errors import TimedOut
 from chaosharness.model.gate import Action
 from chaosharness.model.wait import wait_for
 from chaosharness.ports.launch import Evidence, Scope, Signal
@@ -41,13 +42,14 @@ class StoreRestart:
 
 
 def _restarted(store: StoreTarget) -> Evidence:
+    """Whatever comes of the request to end, the store is up again afterwards: other scenarios need it."""
     asked = store.server.signal(Signal.TERM, Scope.PARENT)
     try:
         wait_for(f"{store.server.name} to end after SIGTERM", ENDS_WITHIN_S, lambda: not store.server.alive())
-    finally:  # other scenarios need it, whatever became of this one
-        if store.server.alive():
-            store.server.signal(Signal.KILL)
-        started = store.server.restart(keep_data=True)
-        store.server_ready()
-    what = f"{asked.what}; it ended; {started.what}; it serves clients again"
-    return Evidence(asked.ok and started.ok, what, {**asked.facts, **started.facts})
+        ended = Evidence(True, f"{store.server.name} ended by itself")
+    except TimedOut as still:
+        ended = Evidence(False, f"{still}; {store.server.signal(Signal.KILL).what}")
+    started = store.server.restart(keep_data=True)
+    store.server_ready()
+    what = f"{asked.what}; {ended.what}; {started.what}; it serves clients again"
+    return Evidence(asked.ok and ended.ok and started.ok, what, {**asked.facts, **started.facts})
