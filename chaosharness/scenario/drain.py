@@ -59,8 +59,10 @@ class Drain:
         missing = observer.missing(self.count)
         living = {key for key in missing - self.hopeless if not observer.gone_for_good(key)}
         if living:
+            held = self._ask(ASK_BROKER_EVERY_S)
             self.waiting_for = f"effects of {_some(living)}; {self._describe_held()}"
-            self._ask(ASK_BROKER_EVERY_S)
+            if held.empty:
+                self.waiting_for += ": lost, unless a service still works on them"
             return False
         held = self._ask(0)
         if not held.empty:
