@@ -47,12 +47,15 @@ def _bad_link(case: Case, injected: Seen) -> str | None:
 
 
 def _reset(case: Case, injected: Seen) -> str | None:
-    """The toxics, read back, are on the link where the message was held; its connection was closed, with all on it."""
+    """The toxics, read back, are on the link where the message was held; its connection was closed, with all on it.
+
+    By the tap, or by the toxics before that, where something else passed on it.
+    """
     cut, held = parse_link(link_of(injected)), case.hit.link
     if cut is None or cut != held:
         return f"the link that was reset is {cut}, the message was held on {held}"
     struck = case.hit.struck
-    if struck is None or not disconnected(case, "tap", struck):
+    if struck is None or not any(disconnected(case, by, struck) for by in ("tap", "client")):
         return "the held connection was not closed"
     return sent_on(case)
 

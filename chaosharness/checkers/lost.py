@@ -20,7 +20,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from chaosharness.checkers.evidence import example, fault, pick, promised
-from chaosharness.checkers.facts import Seen, first, last, link_of
+from chaosharness.checkers.facts import Seen, after, first, last, link_of
 from chaosharness.checkers.hit import KILLS_BROKER, NOTHING_IN, parse_link
 from chaosharness.checkers.semantics import breaks
 from chaosharness.checkers.sets import Case, poison
@@ -98,13 +98,17 @@ def _settles_into_the_void(case: Case) -> bool:
 
 
 def _fell(case: Case, delivery: Seen) -> bool:
-    """Thrown away at the tap, or sent into a link that was cut off at that time."""
+    """Thrown away at the tap, or sent into a link that was cut off at that time.
+
+    Of a connection that was made after that nothing fell: through a link that is cut off none is opened in full.
+    """
     if delivery.discarded:
         return True
     for injected in case.hit.injected:
         same = parse_link(link_of(injected)) == parse_link(delivery.event.link)
         if injected.text("fault") in NOTHING_IN and same and injected.at < delivery.at:
             healed = [seen for seen in case.facts.of(Kind.FAULT_HEALED) if seen.text("fault") == injected.text("fault")]
-            if not any(injected.at < seen.at < delivery.at for seen in healed):
+            made_later = any(seen.wire == delivery.wire for seen in after(case.facts.of(Kind.CONNECT), injected.at))
+            if not made_later and not any(injected.at < seen.at < delivery.at for seen in healed):
                 return True
     return False

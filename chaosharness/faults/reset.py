@@ -36,10 +36,9 @@ class Reset:
         with link.apply(*TOXICS) as applied:
             severed = target.sever_held()
             gone = target.ticket.await_gone(GONE_WITHIN_S)
-            what = f"{applied.what}; {severed.what}; {gone.what}"
-            injection = Injection(
-                Evidence(applied.ok and severed.ok and gone.ok, what, {**severed.facts, **gone.facts, **applied.facts})
-            )
+            what = f"{applied.what}; {severed.what}; {gone.what}"  # what passed in between may have closed it already
+            facts = {**severed.facts, **gone.facts, **applied.facts}
+            injection = Injection(Evidence(applied.ok and gone.ok, what, facts))
             yield injection
             again = _reset_again(target, mark) if injection.evidence.ok else "no matter"
         injection.healed = Evidence(True, f"the toxics are gone from {link.id}; meanwhile {again}", {"link": link.id})

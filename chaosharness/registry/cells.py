@@ -38,8 +38,8 @@ def pairs_of(single: Sequence[Cell], globs: Iterable[str], holds: Callable[[str]
     """The scenarios of two faults that the globs (over `window:fault+fault`) name: all pairs are too many.
 
     `holds`: whether a fault acts while the gate holds. One that the gate carries out by itself can only come first.
-    The first is one of the window's own; so is the second, or, where it has none of the name, one of any other window of
-    the same actor.
+    The first is one of the window's own; so is the second, or, where it has none of the name, one of any other window
+    of the same actor.
     """
     pairs: dict[ScenarioId, Cell] = {}
     for glob in globs:

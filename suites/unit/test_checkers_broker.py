@@ -84,6 +84,14 @@ def test_what_was_sent_into_a_partition_was_never_delivered() -> None:
     violates("store-deliver:partition-out", out, FindingKind.LOST, "acked without effect")
 
 
+def test_what_came_on_a_connection_made_after_the_cut_was_delivered() -> None:
+    """The heal is recorded a little later than it is."""
+    cell = "store-deliver:partition"
+    text = without(lost(BROKER[cell], f"deliver k1 @{C}#4"), f"connect @{C}#4")
+    early = f"connect @{C}#4\ndeliver k1 @{C}#4 redelivered=true settled=true how=push"
+    violates(cell, insert(text, "fault_healed", early), FindingKind.LOST, "acked without effect")
+
+
 @pytest.mark.parametrize("cell", [c for c in ENDS if not c.startswith("publish-store")])
 def test_broker_ends_red(cell: str) -> None:
     violates(cell, twice(BROKER[cell]), FindingKind.DUPLICATED, "applied again")
@@ -147,7 +155,7 @@ def test_what_was_held_must_have_met_the_bad_link(cell: str) -> None:
 
 def test_evidence_of_a_reset() -> None:
     text = BROKER["store-deliver:reset"].text
-    assert "was not closed" in why("store-deliver:reset", change(text, "#1 by=tap", "#1 by=client"))
+    assert "was not closed" in why("store-deliver:reset", change(text, "#1 by=tap", "#1 by=server"))
     assert "sent on" in why("store-deliver:reset", change(text, "forwarded=false", "forwarded=true"))
     other = change(text, f"ok=true link={C}", f"ok=true link={E}")
     assert "the message was held on" in why("store-deliver:reset", other)
