@@ -19,11 +19,12 @@ from chaosharness.model.key import KeyFinder, Place
 from chaosharness.ports.wire import Codec, CodecOptions, Side, Unit
 from chaosharness.sinks.http_stub import HttpStub
 from chaosharness.taps.amqp import AmqpCodec
+from chaosharness.taps.redis_store import RedisStoreCodec
 from chaosharness.taps.resp import RespCodec
 
 NONCE, OTHER = "kabcd", "kzzzz"
 Turn: TypeAlias = "tuple[Side, bytes]"
-Tap: TypeAlias = "AmqpCodec | RespCodec"
+Tap: TypeAlias = "AmqpCodec | RespCodec | RedisStoreCodec"
 Frames = Callable[[bytes], Iterator[tuple[object, bytes]]]
 """A stream in (lane, frame) pairs; what is no frame is the last pair, whatever it is."""
 
@@ -34,6 +35,10 @@ def amqp(place: str | None = None) -> AmqpCodec:
 
 def resp(place: str | None = None) -> RespCodec:
     return RespCodec(CodecOptions("jobs", place=place), finder(place))
+
+
+def store(place: str | None = None) -> RedisStoreCodec:
+    return RedisStoreCodec(CodecOptions("dedup"), finder(place))
 
 
 def finder(place: str | None = None) -> KeyFinder:
@@ -49,7 +54,7 @@ def amqp_frames(stream: bytes) -> Iterator[tuple[object, bytes]]:
         frame = stream[at : at + size + 8]
         if len(frame) < size + 8 or frame[-1] != 0xCE:
             break
-        yield channel, frame
+        yield "heartbeats" if stream[at] == 8 else channel, frame  # which overtake their own channel's frames
         at += len(frame)
     yield "rest", stream[at:]
 
@@ -262,5 +267,6 @@ def _http_target(data: bytes) -> list[Sighting]:
 TARGETS: dict[str, Callable[[bytes], list[Sighting]]] = {
     "amqp": _tap_target(amqp, amqp_frames),
     "resp": _tap_target(resp, as_it_came),
+    "store": _tap_target(store, as_it_came),
     "http": _http_target,
 }

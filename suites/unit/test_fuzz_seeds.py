@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hostile import TARGETS, Turn, as_file, kinds, turns_of
 from hostile_talk import AMQP, HTTP, RESP
+from test_taps_redis_store import TALKS
 
 from chaosharness.model.event import Kind
 from chaosharness.ports.wire import Side
@@ -21,7 +22,7 @@ FILES = sorted(path.relative_to(SEEDS) for path in SEEDS.glob("*/*"))
 def talks() -> dict[str, list[Turn]]:
     """Conversations by the name of their file."""
     http = {name: [(Side.CLIENT, piece) for piece in pieces] for name, pieces in HTTP.items()}
-    groups = {"amqp": AMQP, "resp": RESP, "http": http}
+    groups = {"amqp": AMQP, "resp": RESP, "store": TALKS, "http": http}
     return {f"{target}/{name}": turns for target, group in groups.items() for name, turns in group.items()}
 
 
