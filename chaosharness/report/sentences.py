@@ -20,6 +20,8 @@ _POINTS = {
     "settle": "the consumer ack of",
     "request": "the effect request of",
     "response": "the effect response of",
+    "record": "the record in the store of",
+    "recorded": "the store's answer to the record of",
 }
 _RELEASED = {
     "told": "the harness said so",
@@ -224,6 +226,11 @@ def _at(s: _Seen) -> str:
     return s.tail("place", " at ")
 
 
+def _lives(s: _Seen) -> str:
+    lives = s["ttl_s"]
+    return f", for {lives:g} s" if isinstance(lives, int | float) else ""
+
+
 _SENTENCES: dict[Kind, Callable[[_Seen], str]] = {
     Kind.INVOKE: _invoke,
     Kind.COMPLETE: _complete,
@@ -242,7 +249,9 @@ _SENTENCES: dict[Kind, Callable[[_Seen], str]] = {
     Kind.BLOCKED: lambda s: f"{s.server} blocks {s.client}{s.tail('reason')}",
     Kind.UNBLOCKED: lambda s: f"{s.server} no longer blocks {s.client}{s.tail('reason')}",
     Kind.CLOSED: _closed,
-    Kind.RECORD: lambda s: f"{s.client} records {s.key} in {s.word('store', 'the store')}, by {s.word('command')}",
+    Kind.RECORD: lambda s: (
+        f"{s.client} records {s.key} in {s.word('store', 'the store')}, by {s.word('command')}{_lives(s)}"
+    ),
     Kind.RECORDED: lambda s: f"{s.word('store', 'the store')} says of {s.key}: {_YES.get(str(s['ok']), s.word('ok'))}",
     Kind.LOOKUP: lambda s: f"{s.client} looks {s.key} up in {s.word('store', 'the store')}, by {s.word('command')}",
     Kind.LOOKED_UP: lambda s: (

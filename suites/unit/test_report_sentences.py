@@ -13,6 +13,7 @@ KEY = "k7f3q-000117"
 CONSUMER = "payment.0>broker.0"
 EFFECT = "payment.0>effect.effect.0"
 HARNESS = "harness.0>broker.0"
+STORE = "payment.0>store.dedup.0"
 
 SAID: list[tuple[Kind, str | None, dict[str, Any], str]] = [
     (Kind.INVOKE, None, {"producer": "harness"}, f"harness begins to publish {KEY}"),
@@ -87,6 +88,37 @@ SAID: list[tuple[Kind, str | None, dict[str, Any], str]] = [
         CONSUMER,
         {"scope": "channel", "by": "server", "code": 406, "reason": "PRECONDITION_FAILED"},
         "broker closes the channel with code 406: PRECONDITION_FAILED",
+    ),
+    (
+        Kind.RECORD,
+        STORE,
+        {"store": "dedup", "command": "SET", "ttl_s": 60.0},
+        f"payment.0 records {KEY} in dedup, by SET, for 60 s",
+    ),
+    (
+        Kind.RECORD,
+        STORE,
+        {"store": "dedup", "command": "SETNX", "ttl_s": None},
+        f"payment.0 records {KEY} in dedup, by SETNX",
+    ),
+    (Kind.RECORDED, STORE, {"store": "dedup", "ok": True}, f"dedup says of {KEY}: recorded"),
+    (
+        Kind.RECORDED,
+        STORE,
+        {"store": "dedup", "ok": False},
+        f"dedup says of {KEY}: refused: it is there already, or cannot be",
+    ),
+    (Kind.LOOKUP, STORE, {"store": "dedup", "command": "GET"}, f"payment.0 looks {KEY} up in dedup, by GET"),
+    (Kind.LOOKED_UP, STORE, {"store": "dedup", "found": True}, f"dedup says: {KEY} is there"),
+    (Kind.LOOKED_UP, STORE, {"store": "dedup", "found": False}, f"dedup says: {KEY} is not there"),
+    (Kind.FORGET, STORE, {"store": "dedup", "command": "DEL"}, f"payment.0 takes {KEY} out of dedup, by DEL"),
+    (Kind.GATE_HELD, STORE, {"point": "record", "bytes": 5}, f"gate holds the record in the store of {KEY} (5 bytes)"),
+    (Kind.SEVERED, CONSUMER, {}, "the tap closes a connection of payment.0, as the harness says"),
+    (
+        Kind.FAULT_DECLINED,
+        None,
+        {"fault": "expire", "why": "it lives for ever"},
+        "expire cannot be aimed here: it lives for ever",
     ),
     (
         Kind.UNPARSED,
