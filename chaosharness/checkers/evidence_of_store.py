@@ -80,7 +80,12 @@ def _handed_back(case: Case) -> str | None:
 
 
 def _severed(case: Case) -> bool:
-    """Whether the tap closed a connection of the held replica to the broker, after the message was held."""
+    """Whether the tap closed a connection of the held replica to the broker, after the message was held.
+
+    A crash in the same scenario closes them all; its own evidence says so.
+    """
+    if "crash" in case.aimed.faults:
+        return True
     gate, held = case.hit.gate, case.hit.link
     if gate is None or held is None:
         return False

@@ -5,6 +5,8 @@ And a fault that left too little behind proves nothing.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from histories import change, history, insert, without
 from spine import AT_LEAST, AT_MOST, EXACTLY, PROBE, C, E, Scenario
@@ -153,6 +155,16 @@ def test_somebody_else_must_have_had_it_while_the_first_was_at_work() -> None:
     assert "nobody else worked on it" in why("slow:expire", text)
     assert "was closed" in why("slow:expire", without(STORE["slow:expire"].text, "severed"))
     assert F in text
+
+
+def test_a_crash_in_the_same_scenario_closes_the_connection_too() -> None:
+    lost = 'fault_injected fault=wipe ok=true evidence={"what":"19 entries before, 0 after"}'
+    healed = 'fault_healed fault=wipe ok=true evidence={"what":"nothing to heal"}'
+    both = insert(insert(CLAIMED.text, "fault_injected", lost), "fault_healed", healed)
+    aimed = replace(CLAIMED.aimed, faults=("wipe", "crash"))
+    assert [missing.code for missing in judge(history(both), EXACTLY, aimed).missing] == ["quiet_end"]
+    unasked = replace(CLAIMED.aimed, faults=("wipe",))
+    assert "fault_evidence" in [missing.code for missing in judge(history(both), EXACTLY, unasked).missing]
 
 
 # what turns out not to be applicable

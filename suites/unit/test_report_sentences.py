@@ -113,7 +113,7 @@ SAID: list[tuple[Kind, str | None, dict[str, Any], str]] = [
     (Kind.LOOKED_UP, STORE, {"store": "dedup", "found": False}, f"dedup says: {KEY} is not there"),
     (Kind.FORGET, STORE, {"store": "dedup", "command": "DEL"}, f"payment.0 takes {KEY} out of dedup, by DEL"),
     (Kind.GATE_HELD, STORE, {"point": "record", "bytes": 5}, f"gate holds the record in the store of {KEY} (5 bytes)"),
-    (Kind.SEVERED, CONSUMER, {}, "the tap closes a connection of payment.0, as the harness says"),
+    (Kind.SEVERED, CONSUMER, {}, "tap closes a connection of payment.0, as the harness says"),
     (
         Kind.FAULT_DECLINED,
         None,
