@@ -164,7 +164,6 @@ def test_evidence_of_a_reset() -> None:
 def test_evidence_of_a_refusal() -> None:
     cell, text = "store-deliver:refuse", BROKER["store-deliver:refuse"].text
     assert "end of file" in why(cell, change(text, f"disconnect @{C}#1 by=client", f"disconnect @{C}#1 by=tap"))
-    assert "while it refused" in why(cell, insert(text, "fault_healed", f"connect @{C}#13"))
     assert "sent on" in why(cell, change(text, "forwarded=false", "forwarded=true"))
 
 
