@@ -15,11 +15,12 @@ def find_late(case: Case) -> Iterator[Finding]:
     """Complete only after `recover_within_s`, counted from the heal, or from the publish where that came later."""
     if not case.sets.late:
         return
-    took_s = {key: lateness_s(case.facts, case.hit, case.promise, key) or 0.0 for key in case.sets.late}
-    slowest = max(sorted(took_s), key=lambda key: took_s[key])
+    by_key = ((key, lateness_s(case.facts, case.hit, case.promise, key)) for key in sorted(case.sets.late))
+    took_s = {key: seconds for key, seconds in by_key if seconds is not None}
+    slowest = max(took_s, key=took_s.__getitem__)
     words = f"recover_within_s = {case.promise.bound_s:g}, the slowest took {took_s[slowest]:.3g} s"
     evidence = pick(promised(case, slowest), case.hit.healed, *case.facts.effects[slowest][-1:])
-    yield Finding(FindingKind.LATE, tuple(sorted(took_s)), words, evidence, breaks(FindingKind.LATE, case.promise))
+    yield Finding(FindingKind.LATE, tuple(took_s), words, evidence, breaks(FindingKind.LATE, case.promise))
 
 
 def find_exceeded(case: Case) -> Iterator[Finding]:

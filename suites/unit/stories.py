@@ -86,8 +86,8 @@ def _consume(draw: st.DrawFn, key: str) -> list[Line]:
             case "nameless":
                 found.append(line(K.EFFECT, key, SINK, 3, sink="effect"))
             case "settle" | "requeue" | "unheard":
-                data = {"how": "ack", "requeue": turn == "requeue", "discarded": turn == "unheard"}
-                found.append(line(K.SETTLE, key, link, conn, **data))
+                data = {"requeue": turn == "requeue", "discarded": turn == "unheard"}
+                found.append(line(K.SETTLE, key, link, conn, how="ack", **data))
             case "replay":
                 found.append(line(K.REPLAY, key, SINK, 3, sink="effect", idempotency_key=key))
             case "reused":
