@@ -27,7 +27,8 @@ def store_aims(flow: Flow, use: StoreUse) -> Sequence[Aim]:
     """All of them, for the flow's first store: a scenario of one more would show nothing else."""
     if use is not flow.stores[0]:
         return ()
-    consumer = {} if flow.consumer else {"*": HARNESS_CONSUMES}
+    why_not = _why_not(flow, use)
+    consumer = {"*": why_not} if why_not else {}
     bounded = consumer if flow.promise.redeliver_within_s else {"expire": NO_BOUND, **consumer}
     aims = [
         _at_the_ack(STRUCK, consumer),
@@ -48,6 +49,15 @@ def store_aims(flow: Flow, use: StoreUse) -> Sequence[Aim]:
         at_work = (("expire",), frozenset({"expire"}))
         aims.append(Aim("slow", Point.REQUEST, Actor.CONSUMER, f"{EFFECT}{effect.name}", *at_work, declined=bounded))
     return tuple(aims)
+
+
+def _why_not(flow: Flow, use: StoreUse) -> str | None:
+    if flow.consumer is None:
+        return HARNESS_CONSUMES
+    texts = (flow.consumer.command, *flow.consumer.env.values())
+    if not any(f"stores.{use.name}" in text for text in texts):
+        return f"nothing tells the consumer where the store is: {{stores.{use.name}}} is not in its command or env"
+    return None
 
 
 def _at_the_ack(offers: tuple[str, ...], declined: Mapping[str, str]) -> Aim:

@@ -20,7 +20,7 @@ FLOW = Flow(
     "flow",
     Source("rabbitmq", "queue"),
     PROMISE,
-    consumer=Service("it", "true"),
+    consumer=Service("it", "true", {"DEDUP": "{stores.dedup}"}),
     effects=(Effect("charge", "http", ""), Effect("mail", "http", "")),
     stores=(StoreUse("dedup", "redis"), StoreUse("locks", "redis")),
 )
@@ -68,6 +68,18 @@ def test_nothing_expires_where_the_flow_says_not_how_late_a_message_may_come() -
 
 def test_the_harness_own_reader_leans_on_nothing() -> None:
     assert {aim.declined.get("*") for aim in aims(replace(FLOW, consumer=None)).values()} == {HARNESS_CONSUMES}
+
+
+def test_a_consumer_that_is_not_told_where_the_store_is_does_not_lean_on_it() -> None:
+    untold = aims(replace(FLOW, consumer=Service("it", "true", {"LOCKS": "{stores.locks}"})))
+    assert {aim.declined["*"] for aim in untold.values()} == {
+        "nothing tells the consumer where the store is: {stores.dedup} is not in its command or env"
+    }
+
+
+def test_a_service_of_several_flows_names_the_flow_too() -> None:
+    shared = aims(replace(FLOW, consumer=Service("it", "run {flow.stores.dedup}", shared=True)))
+    assert shared["dedup", "wipe"].declined == {}
 
 
 def test_a_flow_without_effects_has_nothing_at_work() -> None:
