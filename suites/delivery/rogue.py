@@ -26,12 +26,14 @@ def binary() -> None:
 
 
 def flood() -> None:
-    line = b"y" * 99 + b"\n"
+    lines = (b"y" * 99 + b"\n") * 600
 
-    def write() -> None:
-        while True:
-            os.write(1, line * 600)
+    def write(most: float = float("inf")) -> None:
+        written = 0
+        while written < most:
+            written += os.write(1, lines)
 
+    write(70 << 20)  # more than its log may hold, however slow the machine is
     threading.Thread(target=write, daemon=True).start()
 
 
