@@ -12,13 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench import Bench, running, said
+from bench import Bench, missing, running, said
 
+from chaosharness.faults import crash_child
 from chaosharness.flowfile import load
 from chaosharness.ledger.reader import merge
+from chaosharness.links.accepted import client_of
+from chaosharness.model.address import Address, LinkId
 from chaosharness.model.event import Event, Kind
 from chaosharness.model.flow import Flow
 from chaosharness.model.verdict import Result, Verdict
+from chaosharness.ports.plugin import Target
 
 FLOWS = Path(__file__).parents[2] / "fixtures" / "flows"
 
@@ -128,6 +132,24 @@ def test_a_replica_leaves(bench: Bench, flows: dict[str, Flow]) -> None:
     result = bench.run("rebalance:leave", flows["members"])
     evidence(bench, result)
     assert told(bench, result)[:3] == ["term parent", "gone", "started 2"]
+
+
+def test_another_workers_death_proves_nothing(
+    bench: Bench, flows: dict[str, Flow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection ends, and not the one on which the message is held."""
+
+    def beside(target: Target) -> Address:
+        hold = target.ticket.hold
+        of_link = [e.conn for e in target.witness.so_far() if e.kind is Kind.CONNECT and e.link == hold.link]
+        (other,) = (ordinal for ordinal, conn in enumerate(of_link, 1) if conn != hold.conn)
+        return client_of(target.toxiproxy_log, LinkId.parse(hold.link), target.held_link.upstream, other)
+
+    monkeypatch.setattr(crash_child, "own_end", beside)
+    monkeypatch.setattr(crash_child, "GONE_WITHIN_S", 0.5)
+    lacks = missing(bench.run("effect-ack:crash-child", flows["prefork"]))
+    assert set(lacks) == {"fault_evidence"}
+    assert "waited 0.5 s for the end of file of connection" in lacks["fault_evidence"]
 
 
 # not applicable
