@@ -172,11 +172,12 @@ class Pairing(ABC):
 
 
 def integer(text: bytes) -> int | None:
-    """A number as Redis takes one, or None."""
+    """A number as Redis takes one (64 bits), or None."""
     try:
-        return int(text)
+        number = int(text)
     except ValueError:
         return None
+    return number if -(1 << 63) <= number < 1 << 63 else None
 
 
 def text(name: bytes) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from hostile import Frames, Tap, Turn, amqp, amqp_frames, as_it_came, hold_tap, kinds, resp
+from hostile import Frames, Tap, Turn, amqp, amqp_frames, as_it_came, hold_tap, kinds, resp, store
 from hostile_talk import AMQP, OPENING, RESP
 from hypothesis import given
 from hypothesis import strategies as st
@@ -116,6 +116,26 @@ ODD = b'{"id": "\\ud800 kabcd-000001"}'
 def test_a_key_in_text_that_cannot_be_written_as_utf8(tap: str, turns: list[Turn]) -> None:
     make, frames, _ = TAPS[tap]
     assert kinds(hold_tap(lambda: make("body:json:$.id"), turns, frames)).count(Kind.PUBLISH) == 1
+
+
+NUMBERS = ["9" * 400, "-" + "9" * 400, "9" * 5000, "1e400", "nan", "\uff11\uff12", ""]
+"""No numbers of Redis's: too large for 64 bits, too long for Python, or none at all."""
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=lambda number: number[:5] or "nothing")
+@pytest.mark.parametrize("make", [resp, store])
+def test_what_is_no_number_where_one_belongs(make: Callable[[], Tap], number: str) -> None:
+    entry, element = f"d:{key(1)}", key(2)
+    for request in (
+        *(cmd("SET", entry, "x", unit, number) for unit in ("EX", "PX", "EXAT", "PXAT")),
+        *(cmd(name, entry, number) for name in ("EXPIRE", "PEXPIREAT", "INCRBY")),
+        *(cmd(name, entry, number, "x") for name in ("SETEX", "PSETEX", "ZADD")),
+        *(cmd(name, number, "jobs", "LEFT") for name in ("LMPOP", "BLMPOP")),
+        *(cmd("HSETEX", entry, "EX", number, "FIELDS", number, "a", "b"), cmd("LTRIM", "mine", number, number)),
+        *(cmd("LREM", "mine", number, element), cmd("LPOP", "jobs", number), cmd("MIGRATE", number, entry)),
+    ):
+        hold_tap(make, [(C, request), (S, b"-ERR\r\n")], as_it_came)
+        hold_tap(make, [(C, request), (S, b":1\r\n")], as_it_came)
 
 
 # what a length field may cost
