@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from chaosharness.checkers.duplicated import upstream
 from chaosharness.checkers.evidence import example, pick, promised
 from chaosharness.checkers.semantics import breaks
-from chaosharness.checkers.sets import Case, lateness_s
+from chaosharness.checkers.sets import Case, completing, lateness_s
 from chaosharness.model.verdict import Finding, FindingKind
 
 
@@ -19,7 +19,7 @@ def find_late(case: Case) -> Iterator[Finding]:
     took_s = {key: seconds for key, seconds in by_key if seconds is not None}
     slowest = max(took_s, key=took_s.__getitem__)
     words = f"recover_within_s = {case.promise.bound_s:g}, the slowest took {took_s[slowest]:.3g} s"
-    evidence = pick(promised(case, slowest), case.hit.healed, *case.facts.effects[slowest][-1:])
+    evidence = pick(promised(case, slowest), case.hit.healed, completing(case.facts, case.promise, slowest))
     yield Finding(FindingKind.LATE, tuple(took_s), words, evidence, breaks(FindingKind.LATE, case.promise))
 
 

@@ -161,7 +161,7 @@ def _tally(facts: Facts, promise: Promise, key: str) -> list[tuple[int, int]]:
     return [(owed.get(name, 0), sinks.count(name)) for name in names]
 
 
-def _completing(facts: Facts, promise: Promise, key: str) -> Seen | None:
+def completing(facts: Facts, promise: Promise, key: str) -> Seen | None:
     """The effect with which a key that lacks none had all that it owes; None where it owes none."""
     seen = facts.effects.get(key, ())
     owed = _owed(facts, promise, key)
@@ -245,7 +245,7 @@ def lateness_s(facts: Facts, hit: Hit, promise: Promise, key: str) -> float | No
     """
     if promise.recover_within_s is None or hit.healed is None or shortfall(facts, promise, key):
         return None
-    done = _completing(facts, promise, key)
+    done = completing(facts, promise, key)
     if done is None:
         return None
     began = hit.healed.event.at_ns

@@ -14,7 +14,7 @@ from chaosharness.checkers.evidence import MOST, pick
 from chaosharness.checkers.facts import Seen
 from chaosharness.model.event import Event, Kind
 from chaosharness.model.semantic import Promise
-from chaosharness.model.verdict import Judgement
+from chaosharness.model.verdict import FindingKind, Judgement
 
 GREEN = CRASH.text
 TWICE = insert(GREEN, "gate_held", K3 + apply("3", 3) + apply("3", 4) + settle("3"))
@@ -22,6 +22,11 @@ REJECTED = insert(GREEN, "gate_held", K3 + settle("3").replace("=ack", "=reject"
 FAILED = f"invoke k3 op=3 producer=orders\n complete k3 op=3 outcome=fail\n confirm k3 @{P}#2 ok=true\n"
 CLASH = f"request k3 @{E}#3 sink=effect\n key_reused k3 @{E}#3 sink=effect idempotency_key=k2\n"
 OTHERS_CLASH = f"effect k2 @{E}#3 sink=mail effect=m idempotency_key=k2\n" + CLASH
+LATE_OF_TWO = f"""
+effect k3 @{E}#5 sink=effect effect=a
++3s effect k3 @{E}#5 sink=effect effect=b
+effect k3 @{E}#5 sink=effect effect=c
+"""
 LATE = f"+3s effect k4 @{E}#5 sink=effect effect=l4\n +1s effect k3 @{E}#5 sink=effect effect=l3\n"
 RETURNED = f"""
 invoke k3 op=3 by=workload
@@ -164,6 +169,20 @@ def test_the_aimed_key_is_the_example_and_else_the_first() -> None:
     (finding,) = CRASH.judge(text.replace("replay k1", "effect k1 effect=again")).findings[:1]
     assert finding.keys == ("k1",)
     assert {event.key for event in finding.evidence} == {"k1", None}
+
+
+def test_late_shows_the_effect_that_completed_the_message() -> None:
+    """Neither one before it nor a duplicate after it."""
+    owes_two = publish("3", 3).replace("invoke k3", "invoke k3 count=2")
+    text = insert(insert(GREEN, "invoke k9", owes_two), "drain_started", LATE_OF_TWO)
+    judgement = CRASH.judge(text, replace(AT_LEAST, recover_within_s=2))
+    (finding,) = [finding for finding in judgement.findings if finding.kind is FindingKind.LATE]
+    assert finding.attribution == "recover_within_s = 2, the slowest took 3.01 s"
+    assert [event.data.get("effect", event.kind.value) for event in finding.evidence] == [
+        "fault_healed",
+        "complete",
+        "b",
+    ]
 
 
 def test_evidence_is_cut_in_the_middle() -> None:
