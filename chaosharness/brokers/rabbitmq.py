@@ -29,6 +29,7 @@ from chaosharness.model.wait import wait_for
 from chaosharness.ports.launch import Instance, Namespace
 from chaosharness.ports.plugin import Held
 from chaosharness.ports.wire import CodecOptions
+from chaosharness.servers.rabbitmq_control import sync_queues
 
 CONNECT_WITHIN_S = 5.0
 REQUEUED_WITHIN_S = 5.0
@@ -87,6 +88,8 @@ class RabbitMQBroker(RabbitMQLimits):
                 ) from refused
             except (pika.exceptions.UnsupportedAMQPFieldException, OverflowError) as bad:
                 raise BadInput(f"source {source.name!r}: arguments that AMQP cannot carry: {bad}") from bad
+        if arguments.get("x-queue-type") == "quorum":
+            sync_queues(server)
 
     def producer(self, address: Address, namespace: Namespace, source: Source) -> RabbitMQProducer:
         exchange = source.options.get("exchange") or ""

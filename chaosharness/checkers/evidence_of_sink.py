@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 from chaosharness.checkers.evidence_of_replica import disconnected
 from chaosharness.checkers.facts import Seen, after
+from chaosharness.checkers.hit import parse_link
 from chaosharness.checkers.sets import Case
 from chaosharness.model.event import Kind
 
@@ -38,8 +39,9 @@ def _apply_late(case: Case, injected: Seen) -> str | None:
 def _reject(case: Case, injected: Seen) -> str | None:
     """Refused from the hold on, and never applied after that."""
     missing = _outage(case, injected)
-    gate = case.hit.gate
-    if missing is None and gate and after(case.facts.effects.get(case.aimed.key, ()), gate.at):
+    gate, held = case.hit.gate, case.hit.link
+    later = after(case.facts.effects.get(case.aimed.key, ()), gate.at) if gate else []
+    if missing is None and held and any((at := parse_link(s.event.link)) and at.server == held.server for s in later):
         return "the sink took after all what it was to refuse for good"
     return missing
 

@@ -18,7 +18,10 @@ key: What a message is known by: a nonce of the scenario and a number, `k7f3q-00
   enough. It is not the idempotency key (what a sink collapses on) nor the ordering key (what order is kept within).
 idempotency key: What a sink collapses repeated requests on, declared as `effect.idempotent_by`. A request that is
   collapsed is replayed, not an effect; the same key with another body is the finding `key_reused`.
-ordering key: What messages must keep their order within, declared as `ordered_by`.
+ordering key: What messages must keep their order within, declared as `ordered_by`: a place in the message that is
+  published. Of each, the workload keeps one publish outstanding at most: only what came one after the other compares.
+payload class: Messages of another kind among a workload's, declared in `workload.classes`: another payload, and a
+  number of effects of their own, 0 for those that are to be dropped.
 flow: One named path producer → broker → consumer → effect, under one declared semantic, with the reason for it.
 semantic: What a flow promises about loss and duplicates: `at_most_once`, `at_least_once` or `effectively_once`. It
   is declared, with its reason, and every scenario holds the flow to it.
@@ -43,6 +46,10 @@ run: One session of pytest or of `chaosharness run`: many scenarios, one folder.
 aim: What a broker, a sink or a store says of a window: which gate, which faults, whether a redelivery is promised,
   or why the window is not applicable.
 drain: The bounded wait after the heal until nothing is in flight: `recover_within_s`, or else `drain_within_s`.
+nudge: A few more messages, published where the drain came to its bound and the broker still holds some: a consumer
+  that looks at what it left only when something comes gets its chance. They are owed and counted as any.
+poison message: One that can never succeed: nobody can read it, the sink refuses it, or its consumer dies of it. In the
+  dead-letter place that the source declares it is where it belongs; gone it is `lost`, held it is `stuck`.
 finding: One contradiction between history and semantic, with the smallest evidence that shows it.
 verdict: `upheld`, `violated` or `unproven`. The first two only where the window was hit, the fault has evidence and
   the aftermath was seen whole.

@@ -44,16 +44,16 @@ class Ending:
         """Waits until nothing is in flight; what the broker then still holds gets two more chances.
 
         A few more messages, for a consumer that looks again at what it left only when something comes; then a new
-        deployment. False if neither helped: all three bounds were waited out.
+        deployment. False if neither helped, and messages still cycle: all three bounds were waited out.
         """
         drain = Drain(self.observer, self.promise.count, self.held, self.ledger, workload_done, self.hopeless)
         for chance in (self.nudge, self._restart_afresh):
             if drain.run(self.promise.bound_s):
                 return True
-            if self.held().empty:
-                return False
+            if self.held().empty:  # what is missing is lost, and no chance brings it back
+                return True
             chance()
-        return drain.run(self.promise.bound_s)
+        return drain.run(self.promise.bound_s) or self.held().empty
 
     def _restart_afresh(self) -> None:
         """What a new deployment would do: whether it brings back what no one reclaimed tells stranded from stuck."""
@@ -64,10 +64,11 @@ class Ending:
             self.ledger.append(Kind.RESTARTED_AFRESH, data={"instance": instance.name})
             self.wiring.launch(consumer, replica, self.folder, afresh=True)
 
-    def await_quiet(self, survivors: bool, drained: bool) -> None:
+    def await_quiet(self, survivors: bool, rests: bool) -> None:
         """`survivors`: the fault left something alive that could still act.
 
-        Where the drain's bound was waited out and messages still cycle, silence never comes: the bound was the wait.
+        `rests`: nothing is held any more. What still cycles after all of the drain's bounds is never silent: they were
+        the wait.
         """
         if not survivors:
             self.ledger.append(Kind.QUIET, data={"why": "nothing that the fault met can act any more", "waited_s": 0})
@@ -75,11 +76,11 @@ class Ending:
         why = f"{QUIET_S:g} s of silence: what the fault left alive could still act"
         began = time.monotonic()
         try:
-            within_s = QUIET_WITHIN_S if drained else 2 * QUIET_S
+            within_s = QUIET_WITHIN_S if rests else 2 * QUIET_S
             self.observer.wait(why, within_s, lambda: self.observer.quiet_s() >= QUIET_S)
         except TimedOut as restless:
             self.notes.append(str(restless))
-            if drained:
+            if rests:
                 return
             why = f"the drain's bound was waited out ({self.promise.bound_s:g} s), and what is still held never rests"
         self.ledger.append(Kind.QUIET, data={"why": why, "waited_s": round(time.monotonic() - began, 3)})
@@ -88,10 +89,10 @@ class Ending:
         """After the systems under test have stopped: what is held, and what is parked."""
         wiring, source = self.wiring, self.wiring.flow.source
         held = self.held()
-        if held.empty and not held.dead:
+        self.observer.poll()
+        if held.empty and not held.dead and not self.observer.missing(self.promise.count):
             self.ledger.append(Kind.YIELDS, data={"source": True, "place": source.name})
             return
-        self.observer.poll()
         finder = KeyFinder(wiring.nonce, (), Place(source.key) if source.key else None)
         found = wiring.broker.yields(
             wiring.running.instance, wiring.namespace, source, sorted(self.observer.places), finder.find

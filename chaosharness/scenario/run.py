@@ -231,10 +231,10 @@ class Scenario:
                 self.notes.append(str(slow))
             if workload.broke:
                 raise workload.broke
-            drained = ending.drain(workload.done.is_set)
+            rests = ending.drain(workload.done.is_set)
         with self.phase("quiet"):
             faults = [self.rig.registry.fault(step.fault) for step in self.plan.steps]
-            ending.await_quiet(any(fault.leaves_survivors for fault in faults), drained)
+            ending.await_quiet(any(fault.leaves_survivors for fault in faults), rests)
         look_for_bypasses(self.wiring, self.ledger)
 
     def _stop(self) -> None:

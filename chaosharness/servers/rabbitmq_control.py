@@ -36,6 +36,15 @@ def call(instance: Instance, function: str, *args: str) -> str:
     return answer
 
 
+def sync_queues(instance: Instance) -> None:
+    """Has the node write down which quorum queues it has; it waits for a pause to do so.
+
+    One that was declared moments before a SIGKILL is otherwise there after it without its log: nobody leads it, who
+    publishes to it or reads it waits for ever, and it counts as empty.
+    """
+    call(instance, "lists:foreach", "fun dets:sync/1", f"rpc:call('{NODE}', dets, all, [])")
+
+
 def _erl(instance: Instance, program: str) -> tuple[int, str]:
     execute = getattr(instance, "execute", None)  # a container's
     port = DISTRIBUTION_PORT if execute else instance.nodes[DISTRIBUTION].port

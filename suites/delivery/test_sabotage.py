@@ -197,7 +197,7 @@ def test_a_drain_cut_short(bench: Bench) -> None:
 
 def test_an_end_that_waits_for_nobody(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.green("ack-settle:ack-lost")
-    monkeypatch.setattr(Ending, "await_quiet", lambda self, survivors, drained: None)
+    monkeypatch.setattr(Ending, "await_quiet", lambda self, survivors, rests: None)
     lacks = missing(bench.run("ack-settle:ack-lost"))
     assert set(lacks) == {"quiet_end"}
 
