@@ -76,7 +76,7 @@ def _short_ttl(facts: Facts, promise: Promise) -> Iterator[Advice]:
 
 
 def _taken(facts: Facts) -> Mapping[str, Mapping[str | None, Seen]]:
-    """Key → entry → the last record of it that the store took."""
+    """Key → entry → the last record of it that the store took, or may have taken: not every answer is seen."""
     asked: defaultdict[tuple[Wire, str], deque[Seen]] = defaultdict(deque)
     taken: dict[str, dict[str | None, Seen]] = {}
     for seen in facts.of(Kind.RECORD, Kind.RECORDED):
@@ -88,6 +88,11 @@ def _taken(facts: Facts) -> Mapping[str, Mapping[str | None, Seen]]:
                 record = waiting.popleft()
                 if seen.get("ok") is True:
                     taken.setdefault(key, {})[record.text("entry")] = record
+    for (_, key), unanswered in asked.items():
+        for record in unanswered:
+            before = taken.get(key, {}).get(record.text("entry"))
+            if before is None or before.at < record.at:
+                taken.setdefault(key, {})[record.text("entry")] = record
     return taken
 
 

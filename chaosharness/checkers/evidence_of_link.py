@@ -36,9 +36,12 @@ def _black_hole(*ways: str) -> Rule:
 
 
 def _bad_link(case: Case, injected: Seen) -> str | None:
-    """The toxics, read back, are on the held replica's link to the broker, and what was held went on into them."""
-    if why := _not_its_broker_link(case, injected):
-        return why
+    """The toxics, read back, are on the link where the message was held, and what was held went on into them."""
+    bad, held = parse_link(link_of(injected)), case.hit.link
+    if bad is None:
+        return "no record of the link that was made bad"
+    if bad != held:
+        return f"the link that was made bad is {bad}, the message was held on {held}"
     released = case.hit.released
     if released is None or released.get("forwarded") is not True or released.at < injected.at:
         return "what was held did not go on while the link was bad"

@@ -1,4 +1,4 @@
-"""`latency`, `bandwidth`, `slice`: the link to the broker is bad, and loses nothing. Do the time-outs hold?
+"""`latency`, `bandwidth`, `slice`: the held message's link is bad, and loses nothing. Do the time-outs hold?
 
 What is held goes on, into it; it lasts until the aimed message has come through, or is known not to.
 """
@@ -32,11 +32,11 @@ class Latency:
         """The evidence is the toxics, read back from the link."""
         mark = len(target.witness.so_far())
         toxics = [{**self.toxic, "stream": stream} for stream in ("upstream", "downstream")]
-        with target.link.apply(*toxics) as applied:
+        with target.held_link.apply(*toxics) as applied:
             injection = Injection(applied)
             yield injection
             through = _through(target, mark) if applied.ok else "no matter"
-        injection.healed = Evidence(True, f"the toxics are gone from {target.link.id}; meanwhile {through}")
+        injection.healed = Evidence(True, f"the toxics are gone from {target.held_link.id}; meanwhile {through}")
 
 
 class Bandwidth(Latency):
@@ -57,7 +57,7 @@ def _through(target: Target, mark: int) -> str:
     """What became of the aimed message while the link was bad."""
 
     def ended(event: Event) -> bool:
-        gone = event.kind is Kind.DISCONNECT and event.link == target.link.id
+        gone = event.kind is Kind.DISCONNECT and event.link == target.held_link.id
         return gone or (event.kind in (Kind.SETTLE, Kind.EFFECT) and target.key in event.keys)
 
     found = target.witness.wait(f"{target.key} to come through", THROUGH_WITHIN_S, ended, mark)

@@ -39,7 +39,7 @@ def store_aims(flow: Flow, use: StoreUse) -> Sequence[Aim]:
             Point.RECORDED,
             Actor.CONSUMER,
             f"{STORE}{use.name}",
-            ("crash",),
+            ("crash", "latency"),
             frozenset({"crash"}),
             once_applied=Point.RECORD,
             declined=consumer,

@@ -165,6 +165,27 @@ connect @{S}#8
 {settle("1", 4)}
 {tail(4, 5)}
 """
+LATE = f"""
+{HEAD}
+connect @{S}#7
+{publish("1", 1)}
+{deliver("1")}
+record k1 @{S}#7 store=dedup command=SET entry=claim:k1 fresh_only=true ttl_s=60
+gate_held k1 @{S}#7 gate=g point=recorded bytes=5
+step what=inject fault=latency
+fault_injected fault=latency ok=true link={S} evidence={{"what":"both toxics read back"}}
+gate_released k1 @{S}#7 gate=g forwarded=true why=told
+recorded k1 @{S}#7 store=dedup ok=true
+settle k1 @{C}#1 how=nack requeue=true multiple=false
+disconnect @{S}#7 by=client
+fault_healed fault=latency ok=true evidence={{"what":"the toxics are gone"}}
+connect @{S}#8
+{deliver("1", 1, "true")}
+{record(8, ok="false")}
+{apply("1", 2)}
+{settle("1")}
+{tail(quiet=True)}
+"""
 AT_WORK = f"""
 {HEAD}
 started instance=payment.1 pid=200 incarnation=1
@@ -201,6 +222,7 @@ STORE = {
         Scenario(UNREACHABLE, "dedup", "unreachable", redelivers=True),
         Scenario(EXPIRE, "dedup", "expire", redelivers=True),
         Scenario(EFFECT_FIRST, "dedup", "crash", redelivers=True),
+        Scenario(LATE, "dedup", "latency"),
         Scenario(AT_WORK, "slow", "expire", redelivers=True),
     )
 }

@@ -139,6 +139,7 @@ OF_A_STORE: dict[str, str] = {
     "dedup:restart": "test_one_that_fails_open_does_it_again",
     "dedup:unreachable": "test_one_that_fails_open_does_it_again",
     "dedup:crash": "test_effect_before_record_red",
+    "dedup:latency": "test_its_own_late_claim_red",
     "slow:expire": "test_at_work_red",
 }
 """The same of test_checkers_store."""

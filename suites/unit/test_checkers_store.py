@@ -79,6 +79,13 @@ def test_record_before_effect_red() -> None:
     violates(CLAIMED, text, FindingKind.LOST, "acked without effect")
 
 
+def test_its_own_late_claim_red() -> None:
+    """The claim that timed out was taken all the same: met again, it is taken for somebody else's, done."""
+    scenario = STORE["dedup:latency"]
+    text = without(scenario.text, f"request k1 @{E}#3", "effect k1", "response k1")
+    violates(scenario, text, FindingKind.LOST, "acked without effect")
+
+
 def test_at_work_red() -> None:
     """Two owners of one claim, and nothing behind them that collapses what they do."""
     scenario = STORE["slow:expire"]
@@ -135,6 +142,13 @@ def test_the_broker_must_have_been_made_to_hand_it_over_again(cell: str) -> None
 )
 def test_evidence_of_a_restart(old: str, new: str, said: str) -> None:
     assert said in why("dedup:restart", change(STORE["dedup:restart"].text, old, new))
+
+
+@pytest.mark.parametrize("link", [C, "payment.1>store.dedup.0"])
+def test_the_link_that_is_bad_is_the_one_to_the_store(link: str) -> None:
+    text = STORE["dedup:latency"].text
+    assert f"is {link}" in why("dedup:latency", change(text, f"ok=true link={S}", f"ok=true link={link}"))
+    assert "did not go on" in why("dedup:latency", change(text, "forwarded=true", "forwarded=false"))
 
 
 @pytest.mark.parametrize("link", [C, E, "payment.1>store.dedup.0"])
@@ -224,6 +238,14 @@ def test_what_the_store_did_not_take_gave_no_time_to_anything() -> None:
     assert advised(insert(text, "gate_held", refused)) == []
     [advice] = advised(insert(text, "gate_held", refused.replace("false", "true")))
     assert "lives for 3 s" in advice
+
+
+def test_a_note_whose_answer_nobody_saw_may_have_been_taken() -> None:
+    noted = "\n".join(record(conn=9, ttl_s="null").splitlines()[:2])
+    text = STORE["dedup:wipe"].text
+    assert advised(insert(text, "gate_held", noted)) == []
+    [advice] = advised(insert(text, f"deliver k1 @{C}#1", noted))
+    assert "lives for 60 s" in advice
 
 
 def test_a_message_that_is_not_done_with_tells_nothing_of_what_is_remembered() -> None:

@@ -34,7 +34,7 @@ def aims(flow: Flow = FLOW, store: int = 0) -> dict[tuple[str, str], Aim]:
 def test_what_is_offered() -> None:
     assert set(aims()) == {
         ("dedup", "wipe"), ("dedup", "restart"), ("dedup", "unreachable"), ("dedup", "expire"), ("dedup", "crash"),
-        ("slow", "expire"),
+        ("dedup", "latency"), ("slow", "expire"),
     }  # fmt: skip
 
 
