@@ -88,7 +88,11 @@ class RabbitMQBroker(RabbitMQLimits):
                 ) from refused
             except (pika.exceptions.UnsupportedAMQPFieldException, OverflowError) as bad:
                 raise BadInput(f"source {source.name!r}: arguments that AMQP cannot carry: {bad}") from bad
-        if arguments.get("x-queue-type") == "quorum":
+
+    def settle(self, server: Instance, namespace: Namespace) -> None:
+        """ports.plugin.SettlingBroker: which quorum queues there are is written down."""
+        look = look_at(server, namespace)
+        if look and any(queue.get("type") == "quorum" for queue in look.queues.values()):
             sync_queues(server)
 
     def producer(self, address: Address, namespace: Namespace, source: Source) -> RabbitMQProducer:

@@ -1,9 +1,10 @@
 """`quiet_end`: when the sinks closed, nothing could act any more.
 
-Something can still act where the fault left a process alive that had met it (all but a crash of the whole tree, an
-end after SIGTERM, and a republish, which breaks nothing), where a request is under way, or where a producer has never answered. Then the harness
-waits, and records `quiet`, after the drain and before it stops the flow's services. Where nothing can act, no wait is
-asked for; of a fault that is not known here, the harness must at least say so by a `quiet` of its own.
+Something can still act where the fault left a process alive that had met it (all but a crash of the whole tree, an end
+after SIGTERM, and a republish, which breaks nothing), where a request is under way, or where a producer has never
+answered. Then the harness waits, and records `quiet`, after the drain and before it stops the flow's services. Where
+nothing can act, no wait is asked for; of a fault that is not known here, the harness must at least say so by a `quiet`
+of its own.
 """
 
 from __future__ import annotations

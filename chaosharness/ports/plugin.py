@@ -138,6 +138,14 @@ class Broker(Protocol):
         ...
 
 
+class SettlingBroker(Protocol):
+    """A broker that writes down only after a while what was declared, and can be told to do it now. Opt-in."""
+
+    def settle(self, server: Instance, namespace: Namespace) -> None:
+        """Called when all services are ready: what they declared is there by then."""
+        ...
+
+
 class AlarmingBroker(Protocol):
     """A broker that can run short of memory. Opt-in: what offers `alarm` has it."""
 

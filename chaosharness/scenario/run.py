@@ -193,6 +193,9 @@ class Scenario:
         if problem is None and self.producer:
             problem = self.producer.await_ready(self.observer)
             self.workload.start()
+        settle = getattr(self.broker, "settle", None)
+        if settle:
+            settle(self.wiring.running.instance, self.wiring.namespace)
         if problem:  # perhaps because it went past its link
             look_for_bypasses(self.wiring, self.ledger)
             self.notes.append(problem)
