@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from histories import change, insert
-from spine import AT_LEAST, AT_MOST, CRASH, EXACTLY, SPINE, E, H, P, apply, deliver, publish, settle
+from histories import change, insert, without
+from spine import AT_LEAST, AT_MOST, CRASH, EXACTLY, PROBE, SPINE, C, E, H, P, apply, deliver, publish, settle
 from test_checkers_findings import K3, held, stranded
 
 from chaosharness.checkers.evidence import MOST, pick
@@ -58,6 +58,14 @@ def again(cell: str) -> Callable[[], Judgement]:
     return judged(SPINE[cell].text.replace("replay k1", "effect k1 effect=again"), cell=cell)
 
 
+ORDERED = replace(AT_LEAST, ordered_by="header:account")
+SWAPPED = "".join(publish(n, int(n)).replace("by=workload", "by=workload ordering=o1") for n in ("3", "4"))
+SWAPPED = insert(GREEN, "gate_held", SWAPPED + apply("4", 4) + apply("3", 3))
+UNAPPLIED = without(
+    GREEN, f"deliver k1 @{C}#4", f"settle k1 @{C}#4", "request k1", "effect k1", "response k1", "replay k1"
+)
+IN_TWO_PLACES = change(UNAPPLIED, "yields source=true", "yields k1 place=orders\n yields k1 place=aside")
+NOWHERE_NAMED = change(UNAPPLIED, "yields source=true", "yields k1 source=true")
 LOST = "publish-store:publish-lost"
 NO_ANSWER = change(SPINE[LOST].text, "complete k1 op=1 outcome=ok told=true", "complete k1 op=1 outcome=info")
 SILENT = judged(insert(NO_ANSWER, "stopped", 'quiet why="an answer was missing" waited_s=1'), cell=LOST)
@@ -117,6 +125,24 @@ FINDINGS: dict[str, tuple[Callable[[], Judgement], str, str, str, str]] = {
         judged(held(insert(GREEN, "gate_held", K3 + publish("4", 4)), "k3,k4"), WITHIN_20_S),
         "stuck", "k3 k4", "still held in orders at the recovery bound of 20 s",
         "complete k3, deliver k3, fault_injected, drain_expired, yields k3",
+    ),
+    "stuck, of the aimed message, in two places": (
+        judged(IN_TWO_PLACES, WITHIN_20_S), "stuck", "k1", "still held in aside, orders at the recovery bound of 20 s",
+        "complete k1, deliver k1, gate_held k1, fault_injected, drained, yields k1",
+    ),
+    "stuck, in a place without a name": (
+        judged(NOWHERE_NAMED), "stuck", "k1", "still held at the recovery bound of 30 s",
+        "complete k1, deliver k1, gate_held k1, fault_injected, drained, yields k1",
+    ),
+    "reordered": (
+        judged(SWAPPED, ORDERED), "reordered", "k3",
+        "the first effect came after that of a message of the same ordering key that was published later",
+        "complete k3, invoke k4, effect k4, effect k3, fault_injected",
+    ),
+    "regressed": (
+        judged(SWAPPED, ORDERED), "regressed", "k3",
+        "the ordering key's last effect is that of an older message: its final state is out of date",
+        "complete k3, invoke k4, effect k4, effect k3, fault_injected",
     ),
     "stranded": (
         judged(stranded()), "stranded", "k3",
@@ -183,6 +209,13 @@ def test_late_shows_the_effect_that_completed_the_message() -> None:
         "complete",
         "b",
     ]
+
+
+def test_a_probe_declares_nothing_that_could_be_broken() -> None:
+    text = insert(insert(GREEN, "gate_held", publish("3", 3) + publish("4", 4)), "drain_started", LATE.splitlines()[0])
+    judgement = CRASH.judge(text, replace(PROBE, recover_within_s=2, max_loss=0))
+    assert [finding.kind.value for finding in judgement.findings] == ["lost", "late", "bound_exceeded"]
+    assert not any(finding.breaks for finding in judgement.findings)
 
 
 def test_evidence_is_cut_in_the_middle() -> None:
