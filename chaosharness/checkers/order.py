@@ -29,11 +29,10 @@ def _find(case: Case, kind: FindingKind, pairs: Mapping[str, Pair], words: str) 
     if not pairs:
         return
     key = example(case, pairs)
-    earlier, later = pairs[key]
-    newer = earlier.event.key
+    newer, earlier, later = pairs[key]
     evidence = pick(
         *[op.completed for op in case.facts.operations[key] if op.by_workload],
-        *[op.invoked for op in case.facts.operations.get(newer or "", ()) if op.by_workload],
+        *[op.invoked for op in case.facts.operations[newer] if op.by_workload],
         earlier,
         *fault(case, key),
         last([seen for seen in case.facts.about(key, Kind.DELIVER) if seen.at < later.at]),

@@ -18,8 +18,10 @@ from dataclasses import dataclass
 
 from chaosharness.checkers.facts import Facts, Operation, Seen
 
-Pair = tuple[Seen, Seen]
-"""The effect of a newer message, and the later one of an older message."""
+Applied = tuple[str, Seen]
+"""A message and an effect of it."""
+Pair = tuple[str, Seen, Seen]
+"""A newer message, its effect, and the later one of an older message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,8 @@ def compare(facts: Facts) -> Order:
     compared, reordered, regressed = 0, dict[str, Pair](), dict[str, Pair]()
     for keys in ordered.values():
         published = sorted(filter(None, (_published(facts, key) for key in keys)), key=lambda one: one.began)
-        first_end = min((one.ended for one in published), default=0)
-        compared += sum(first_end < one.began for one in published)
+        ends = [one.ended for one in published]
+        compared += sum(min(ends) < one.began for one in published)
         for effects in _by_sink(facts, keys):
             reordered |= _reordered(published, effects)
             regressed |= _regressed(published, effects)
@@ -74,39 +76,39 @@ def _published(facts: Facts, key: str) -> _Published | None:
     return _Published(key, began.at, ended.at, len(own) < len(facts.operations[key]))
 
 
-def _by_sink(facts: Facts, keys: Sequence[str]) -> list[list[tuple[str, Seen]]]:
+def _by_sink(facts: Facts, keys: Sequence[str]) -> list[list[Applied]]:
     """For each sink, the effects of these keys in order."""
-    sinks = defaultdict[str, list[tuple[str, Seen]]](list)
+    sinks = defaultdict[str, list[Applied]](list)
     for key in keys:
         for seen in facts.effects.get(key, ()):
             sinks[str(seen.get("sink"))].append((key, seen))
     return [sorted(found, key=lambda one: one[1].at) for found in sinks.values()]
 
 
-def _reordered(published: Sequence[_Published], effects: Sequence[tuple[str, Seen]]) -> dict[str, Pair]:
+def _reordered(published: Sequence[_Published], effects: Sequence[Applied]) -> dict[str, Pair]:
     firsts: dict[str, Seen] = {}
     for key, seen in effects:
         firsts.setdefault(key, seen)
     applied = [one for one in published if one.key in firsts]
-    earliest: list[Seen] = []  # the earliest first effect from each message on
+    earliest: list[Applied] = []  # the earliest first effect from each message on
     for one in reversed(applied):
-        seen = firsts[one.key]
-        earliest.append(min(seen, earliest[-1], key=lambda found: found.at) if earliest else seen)
+        own = (one.key, firsts[one.key])
+        earliest.append(min([own, *earliest[-1:]], key=lambda found: found[1].at))
     earliest.reverse()
     began = [one.began for one in applied]
     found: dict[str, Pair] = {}
     for one in applied:
         newer = bisect_right(began, one.ended)
-        if newer < len(applied) and earliest[newer].at < firsts[one.key].at:
-            found[one.key] = (earliest[newer], firsts[one.key])
+        if newer < len(applied) and earliest[newer][1].at < firsts[one.key].at:
+            found[one.key] = (*earliest[newer], firsts[one.key])
     return found
 
 
-def _regressed(published: Sequence[_Published], effects: Sequence[tuple[str, Seen]]) -> dict[str, Pair]:
+def _regressed(published: Sequence[_Published], effects: Sequence[Applied]) -> dict[str, Pair]:
     key, final = effects[-1]
     older = next((one for one in published if one.key == key and not one.republished), None)
     if older is None:
         return {}
     newer = {one.key for one in published if one.began > older.ended}
-    earlier = [seen for other, seen in effects if other in newer]
-    return {key: (earlier[0], final)} if earlier else {}
+    earlier = [one for one in effects if one[0] in newer]
+    return {key: (*earlier[0], final)} if earlier else {}

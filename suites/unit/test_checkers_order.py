@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from histories import change, insert
+from histories import change, history, insert
 from spine import AT_LEAST, AT_MOST, CRASH, EXACTLY, PROBE, SPINE, E, settle
 
+from chaosharness.checkers.facts import gather
+from chaosharness.checkers.ordering import compare
 from chaosharness.model.semantic import Promise
 from chaosharness.model.verdict import Finding, FindingKind, Judgement, Verdict
 
@@ -198,6 +200,35 @@ def test_any_semantic_is_broken_where_order_is_declared_and_none_where_it_is_not
     declared = judged(text, replace(promise, ordered_by="header:account"))
     assert order(declared) == {"reordered": ("k31",), "regressed": ("k31",)}
     assert declared.verdict is (Verdict.UPHELD if promise is PROBE else Verdict.VIOLATED)
+
+
+def test_how_many_messages_were_compared() -> None:
+    """Those that an earlier one had come before, in all ordering keys together."""
+    text = FOUR + publish(35, "o2") + publish(36, "o2") + publish(37, "o3") + publish(38, "o2", outcome="info")
+    assert compare(gather(history(text))).compared == 3 + 1
+    assert compare(gather(history("note text=nothing"))).compared == 0
+
+
+def test_each_ordering_key_and_each_sink_has_its_own() -> None:
+    text = publish(31, "o1") + publish(32, "o1") + publish(33, "o2") + publish(34, "o2") + effects(32, 31, 34, 33)
+    assert order(judged(text)) == {"reordered": ("k31", "k33"), "regressed": ("k31", "k33")}
+
+
+def test_a_completion_that_nobody_began_or_that_came_first_orders_nothing() -> None:
+    early = "complete k31 op=31 outcome=ok\ninvoke k31 op=31 by=workload ordering=o1\n"
+    assert order(judged(early + publish(32) + publish(33) + effects(32, 31, 33))) == {}
+    orphan = "invoke k31 op=1 by=republish ordering=o1\ncomplete k31 op=31 outcome=ok\n"
+    assert order(judged(orphan + publish(32) + publish(33) + effects(32, 33, 31))) == {}
+
+
+def test_the_aimed_messages_gate_is_evidence() -> None:
+    by = "invoke k1 op=1 producer=harness by=workload"
+    text = change(CRASH.text, by, f"{by} ordering=o1").replace("effect k1", "replay k1", 1)
+    text = insert(text, "gate_held", publish(32) + effects(32) + "\n" + settle("32"))
+    finding = of(CRASH.judge(insert(text, "drain_started", effects(1)), TOLERANT), FindingKind.REORDERED)
+    assert finding
+    assert finding.keys == ("k1",)
+    assert "gate_held" in [event.kind.value for event in finding.evidence]
 
 
 def test_an_order_of_which_nothing_was_seen_is_not_upheld() -> None:
