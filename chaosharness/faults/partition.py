@@ -11,9 +11,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from chaosharness.links.toxics import BLACK_HOLE_IN, BLACK_HOLE_OUT
-from chaosharness.model.gate import Action, Hold
+from chaosharness.model.event import Event, Kind
+from chaosharness.model.gate import Action, Hold, Point
 from chaosharness.ports.launch import Evidence
 from chaosharness.ports.plugin import Injection, Release, Target
+
+WORK_WITHIN_S = 2.0
 
 
 class Partition:
@@ -33,12 +36,24 @@ class Partition:
             injection = Injection(applied)
             if not self._cuts(target.ticket.hold, target.link.id):
                 injection.release = Release.FORWARD
+            mark = len(target.witness.so_far())
             yield injection
+            if injection.release and target.ticket.hold.point is Point.DELIVER:
+                _await_work(target, mark)
         injection.healed = Evidence(True, f"the toxics are gone from {target.link.id}: its connections are closed")
 
     def _cuts(self, hold: Hold, link: str) -> bool:
         """Whether what is held was on its way through the black hole."""
         return hold.link == link and (BLACK_HOLE_OUT if hold.outgoing else BLACK_HOLE_IN) in self.toxics
+
+
+def _await_work(target: Target, mark: int) -> None:
+    """Of one that hears and cannot answer: the heal closes its connection, and it must have had something to say."""
+
+    def worked(event: Event) -> bool:
+        return event.kind is Kind.EFFECT and target.key in event.keys
+
+    target.witness.wait(f"the effect of {target.key}, of which the broker hears nothing", WORK_WITHIN_S, worked, mark)
 
 
 class PartitionIn(Partition):
