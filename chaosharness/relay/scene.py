@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from importlib.metadata import entry_points
@@ -68,7 +69,22 @@ class Scene:
         conn: int | None = None,
         data: Mapping[str, Any] | None = None,
     ) -> None:
-        self.ledger.append(kind, keys, link=link, conn=conn, data=data)
+        with self._or_shut():
+            self.ledger.append(kind, keys, link=link, conn=conn, data=data)
+
+    @contextmanager
+    def _or_shut(self) -> Iterator[None]:
+        """What cannot be recorded may not go on: nobody is left waiting for an answer that will never pass."""
+        try:
+            yield
+        except HarnessBroke:
+            for server in (*self._tap_servers, *self._sink_servers):
+                server.close()
+            for connection in list(self._connections):
+                connection.abort()
+            for _, transport in self._sink_ends.values():
+                transport.abort()
+            raise
 
     def finder(self, place: str | None) -> KeyFinder:
         return KeyFinder(self.nonce, self.others, Place(place) if place else None)
@@ -103,7 +119,8 @@ class Scene:
         """Tap sightings into the ledger; `discarded` marks what never went on."""
         if discarded:
             sightings = [replace(sighting, data={**sighting.data, "discarded": True}) for sighting in sightings]
-        self.ledger.append_all(sightings, link=link, conn=conn)
+        with self._or_shut():
+            self.ledger.append_all(sightings, link=link, conn=conn)
 
     # sinks
 
@@ -125,8 +142,8 @@ class Scene:
         if self._ended:
             transport.abort()
         else:
-            self.ledger.append(Kind.CONNECT, link=link, conn=number)
             self._sink_ends[number] = link, transport
+            self._append(Kind.CONNECT, link=link, conn=number)
         return number
 
     def gone(self, link: str, conn: int) -> None:
@@ -140,14 +157,14 @@ class Scene:
 
     def _close_sink_end(self, link: str, conn: int, by: str) -> None:
         if self._sink_ends.pop(conn, None):
-            self.ledger.append(Kind.DISCONNECT, link=link, conn=conn, data={"by": by})
+            self._append(Kind.DISCONNECT, link=link, conn=conn, data={"by": by})
             self.gates.connection_gone(link, conn)
 
     def record(self, sightings: Sequence[Sighting], link: str, conn: int) -> None:
         if self._ended:  # a request that was held to the end: it is not applied, and its ledger is complete
             return
         for sighting in sightings:
-            self.ledger.append(sighting.kind, sighting.keys, link=link, conn=conn, data=sighting.data)
+            self._append(sighting.kind, sighting.keys, link=link, conn=conn, data=sighting.data)
             if sighting.kind is Kind.EFFECT:
                 for key in sighting.keys:
                     self.gates.count_effect(key)
