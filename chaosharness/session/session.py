@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -103,12 +104,14 @@ class Session:
                 self._write_plan(flow, plan, result.folder)
         except BadInput:
             raise
-        except (ChaosError, OSError) as broke:
-            if isinstance(broke, OSError) and broke.errno not in DISK:
-                raise
-            self.broken.append(f"{scenario}: {broke}")
-            self.close()  # what broke one scenario must not break the next: it gets servers of its own
-            result = _broken(flow, plan, str(broke), reproduce, time.monotonic() - began)
+        except Exception as broke:  # also what is no ChaosError: a plugin's mistake, or our own
+            why = _words(broke)
+            try:
+                self.close()  # what broke one scenario must not break the next: it gets servers of its own
+            except ChaosError as also:
+                why += f"; and when all was ended: {also}"
+            self.broken.append(f"{scenario}: {why}")
+            result = _broken(flow, plan, why, reproduce, time.monotonic() - began)
         return self._keep(result)
 
     def _keep(self, result: Result) -> Result:
@@ -173,6 +176,15 @@ def unused_waivers(flows: Mapping[str, Flow], results: Sequence[Result]) -> list
         for waiver in flow.promise.waivers
         if (flow.name, waiver.finding, waiver.because) not in used
     ]
+
+
+def _words(broke: Exception) -> str:
+    """What broke; of an error that nobody foresaw also where."""
+    if isinstance(broke, ChaosError) or (isinstance(broke, OSError) and broke.errno in DISK):
+        return str(broke)
+    frames = traceback.extract_tb(broke.__traceback__)
+    where = "; ".join(f"{Path(frame.filename).name}:{frame.lineno} in {frame.name}" for frame in frames[-3:])
+    return f"{type(broke).__name__}: {broke} ({where})"
 
 
 def _broken(flow: Flow, plan: Plan, why: str, reproduce: str, duration_s: float) -> Result:

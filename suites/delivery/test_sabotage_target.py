@@ -14,7 +14,7 @@ from bench import CLERK, Bench, missing, running, said
 
 from chaosharness.brokers import rabbitmq_producer
 from chaosharness.faults.crash import Crash
-from chaosharness.model.verdict import Code
+from chaosharness.model.verdict import Code, Verdict
 from chaosharness.model.wait import wait_for
 from chaosharness.ports.plugin import Injection, Target
 
@@ -89,3 +89,24 @@ def test_a_message_that_is_not_handed_over_again(bench: Bench) -> None:
     lacks = missing(result)
     assert set(lacks) == {"redelivered"}, said(result)
     assert lacks["redelivered"].endswith("was not handed over again after the fault")
+
+
+class Mistaken(Crash):
+    """A fault with a mistake of its own, as a plugin may have one."""
+
+    @contextmanager
+    def inject(self, target: Target) -> Iterator[Injection]:
+        with super().inject(target) as injection:
+            assert 1 / len(target.others) > 0
+            yield injection
+
+
+def test_a_fault_with_a_mistake_of_its_own(bench: Bench) -> None:
+    """No traceback, no green run: the scenario is unproven, the run's exit code is 4, and the next scenario runs."""
+    bench.green(CELL)
+    with bench.registry.replaced(Mistaken()):
+        lacks = missing(bench.run(CELL))
+    assert lacks["observed_whole"].startswith("the harness broke: ZeroDivisionError: division by zero (")
+    assert bench.session.result().exit_code == 4
+    after = bench.run(CELL)
+    assert after.verdict is Verdict.UPHELD, said(after)
