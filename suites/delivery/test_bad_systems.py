@@ -101,7 +101,7 @@ def test_a_service_that_hides_a_process_behind_two_forks_and_a_session(tmp_path:
 
 def test_a_service_that_forks_for_ever(tmp_path: Path) -> None:
     """It is ended before the machine is, and nothing is proven of it."""
-    said = run(tmp_path, rogue("forks", workload="messages = 300\nrate_per_s = 60", drain_within_s=1))
+    said = run(tmp_path, rogue("forks", workload="messages = 300\nrate_per_s = 30", drain_within_s=1))
     assert said.code == 3, said
     result, folder = the_result(tmp_path)
     assert "observed_whole" in result["unproven_because"]
