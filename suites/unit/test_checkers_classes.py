@@ -83,9 +83,7 @@ def test_a_republish_does_not_say_it_again() -> None:
     scenario = SPINE["store-confirm:republish"]
     text = change(scenario.text, "invoke k1 op=1 producer=harness", "invoke k1 op=1 count=2 producer=harness")
     assert [finding.kind for finding in scenario.judge(text).findings] == [FindingKind.LOST]
-    thrice = insert(
-        text, "drain_started", f"effect k1 @{E}#3 effect=a sink=effect\n effect k1 @{E}#3 effect=b sink=effect"
-    )
+    thrice = insert(text, "drain_started", "".join(f"effect k1 @{E}#3 effect={n} sink=effect\n" for n in "abc"))
     upstreams = scenario.judge(thrice, replace(EXACTLY, max_duplicates=0))
     assert [finding.kind for finding in upstreams.findings] == [FindingKind.DUPLICATED]
     four_too_many = insert(thrice, "drain_started", "".join(f"effect k1 effect=x{n} sink=effect\n" for n in range(3)))

@@ -41,6 +41,7 @@ REDELIVERIES = "".join(deliver("3", 1, "true") + "\n" + apply("3", number) for n
 HANDED_OVER_OFTEN = K3 + REDELIVERIES + settle("3")
 
 
+TWO_COPIES = publish("3", 3) + f"publish k3 @{H}#2 confirms=true\n"
 NOBODY_CLAIMS_IT = (
     "held in orders:processing; nobody has claimed it since the fault, later messages went through, and a restart with "
     "a new identity did not bring it back"
@@ -87,6 +88,24 @@ FINDINGS: dict[str, tuple[Callable[[], Judgement], str, str, str, str]] = {
         judged(insert(GREEN, "gate_held", "invoke k3 op=3\n" + HANDED_OVER_TWICE)),
         "duplicated", "k3", "applied again after it was handed over more than once",
         "deliver k3, deliver k3, effect k3, effect k3, fault_injected",
+    ),
+    "duplicated, handed over more often than published": (
+        judged(insert(GREEN, "gate_held", publish("3", 3) + HANDED_OVER_TWICE)),
+        "duplicated", "k3", "applied again after a redelivery",
+        "deliver k3, deliver k3, effect k3, effect k3, fault_injected",
+    ),
+    "duplicated, redelivered though it was published twice too": (
+        judged(insert(GREEN, "gate_held", TWO_COPIES + HANDED_OVER_TWICE.replace("red=false", "red=true"))),
+        "duplicated", "k3", "applied again after a redelivery",
+        "deliver k3, deliver k3, effect k3, effect k3, fault_injected",
+    ),
+    "lost, handed over twice": (
+        judged(insert(GREEN, "gate_held", K3 + deliver("3", 1, "true") + "\n" + settle("3"))), "lost", "k3",
+        "acked without effect", "complete k3, deliver k3, deliver k3, settle k3, fault_injected",
+    ),
+    "max_loss, of what nobody was seen to publish": (
+        judged(insert(GREEN, "gate_held", deliver("7") + "\n" + settle("7")), replace(AT_MOST, max_loss=0)),
+        "bound_exceeded", "k7", "max_loss = 0, found 1", "deliver k7",
     ),
     "duplicated, of too many the first": (
         judged(insert(GREEN, "gate_held", HANDED_OVER_OFTEN)),
@@ -216,6 +235,25 @@ def test_a_probe_declares_nothing_that_could_be_broken() -> None:
     judgement = CRASH.judge(text, replace(PROBE, recover_within_s=2, max_loss=0))
     assert [finding.kind.value for finding in judgement.findings] == ["lost", "late", "bound_exceeded"]
     assert not any(finding.breaks for finding in judgement.findings)
+
+
+def test_the_aimed_key_is_told_even_where_another_comes_first() -> None:
+    early = publish("0", 50) + deliver("0") + "\n" + apply("0", 50) + apply("0", 51)
+    text = insert(GREEN, "gate_held", early).replace("replay k1", "effect k1 effect=again")
+    (finding,) = CRASH.judge(text.replace("redelivered=true", "redelivered=false"), AT_LEAST).findings[1:]
+    assert finding.keys == ("k1",)
+    both = replace(AT_LEAST, max_duplicates=0)
+    (bound,) = [one for one in CRASH.judge(text, both).findings if one.kind is FindingKind.BOUND_EXCEEDED]
+    assert bound.keys == ("k0", "k1")
+    assert {event.key for event in bound.evidence} == {"k1"}
+
+
+def test_what_makes_it_owed_is_the_attempt_that_ended_well() -> None:
+    failed = "invoke k3 op=30 producer=orders\n complete k3 op=30 outcome=fail\n"
+    (_, bound) = CRASH.judge(
+        insert(GREEN, "gate_held", failed + publish("3", 3)), replace(AT_MOST, max_loss=0)
+    ).findings
+    assert [event.data["outcome"] for event in bound.evidence] == ["ok"]
 
 
 def test_evidence_is_cut_in_the_middle() -> None:

@@ -132,3 +132,40 @@ def test_loss_and_duplicate_do_not_cancel() -> None:
     twice = change(text, "effect k2 @payment.0>effect.effect.0#5 sink=mail", f"effect k2 @{E}#5 sink=effect")
     assert kinds(CRASH.judge(twice, two)) == ["lost", "duplicated"]
     assert CRASH.judge(twice, replace(EXACTLY, count=2)).findings == ()
+
+
+def test_what_fell_on_the_way_was_delivered_all_the_same_if_its_consumer_acted_on_it() -> None:
+    thrown = publish("3", 3) + deliver("3") + " discarded=true"
+    assert lost(thrown)[0] == "lost by the broker"
+    assert lost(f"{thrown}\nrequest k3 @{E}#3 sink=effect")[0] == "delivered without effect"
+
+
+def test_what_was_seen_to_fall_unsettled_is_the_brokers_whatever_settles_by_itself() -> None:
+    others = publish("4", 4) + deliver("4").replace("settled=false", "settled=true") + "\n" + apply("4", 4)
+    assert lost(others + publish("3", 3))[0] == "never delivered"
+    assert lost(others + publish("3", 3) + deliver("3") + " discarded=true")[0] == "lost by the broker"
+
+
+def test_a_broker_that_was_killed_has_written_nothing_away() -> None:
+    scenario = SPINE["stored:broker-kill"]
+    others = publish("4", 4) + deliver("4").replace("settled=false", "settled=true") + "\n" + apply("4", 4)
+    judgement = scenario.judge(insert(scenario.text, "gate_held", others + publish("3", 3)))
+    assert found(judgement, FindingKind.LOST).attribution == "lost by the broker"
+
+
+def test_how_many_were_settled_how() -> None:
+    two = K3 + settle("3") + publish("4", 4) + deliver("4") + "\n" + settle("4")
+    assert "acked without effect: 2 settled by ack" in CRASH.judge(insert(GREEN, "gate_held", two)).notes
+    thrown = publish("3", 3) + deliver("3").replace("settled=false", "settled=true") + " discarded=true"
+    assert not any("acked without effect" in note for note in lost(thrown)[1].notes)
+
+
+def test_a_delivery_after_the_heal_reached_its_consumer() -> None:
+    """After the heal of that fault: another's says nothing of this link."""
+    scenario = SPINE["effect-ack:partition"]
+    settled = publish("3", 3) + deliver("3").replace("settled=false", "settled=true") + "\n"
+    after = scenario.judge(insert(scenario.text, "drain_started", settled))
+    assert found(after, FindingKind.LOST).attribution == "acked without effect"
+    others_heal = 'fault_healed fault=crash ok=true evidence={"what":"another"}\n'
+    before = scenario.judge(insert(scenario.text, "fault_healed", others_heal + settled))
+    assert found(before, FindingKind.LOST).attribution == "never delivered"
