@@ -11,7 +11,7 @@ import pytest
 from histories import change, history, insert, without
 from spine import AT_LEAST, AT_MOST, EXACTLY, PROBE, C, E, Scenario
 from spine_store import BOUNDED, CLAIMED, STORE, F, S, record
-from test_checkers_preconditions import codes, lacks
+from test_checkers_preconditions import codes, lacks, proves
 
 from chaosharness.checkers.verdict import NEVER_RECORDED, judge
 from chaosharness.model.semantic import Promise
@@ -142,6 +142,12 @@ def test_the_broker_must_have_been_made_to_hand_it_over_again(cell: str) -> None
 )
 def test_evidence_of_a_restart(old: str, new: str, said: str) -> None:
     assert said in why("dedup:restart", change(STORE["dedup:restart"].text, old, new))
+
+
+def test_others_may_start_meanwhile() -> None:
+    scenario = STORE["dedup:restart"]
+    text = insert(scenario.text, "fault_injected", "started instance=payment.0 pid=101 incarnation=2")
+    proves(text, scenario)
 
 
 @pytest.mark.parametrize("link", [C, "payment.1>store.dedup.0"])
