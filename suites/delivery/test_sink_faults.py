@@ -75,7 +75,7 @@ def test_a_request_is_applied_after_its_caller_gave_up(bench: Bench, flows: dict
     held, released, effect, replay = about(bench, result, Kind.GATE_HELD, Kind.GATE_RELEASED, Kind.EFFECT, Kind.REPLAY)
     assert (released.data["why"], released.data["forwarded"]) == ("connection gone", False)
     assert held.conn == effect.conn != replay.conn
-    assert effect.at_ns - held.at_ns > 1.9e9  # its time-out is 2 s
+    assert effect.at_ns - held.at_ns > 5.9e9  # its time-out is 6 s
 
 
 def test_a_caller_that_waits_has_no_such_window(
