@@ -113,6 +113,11 @@ def test_ordering_keys_are_apart() -> None:
     assert (judgement.verdict, order(judgement)) == (Verdict.UPHELD, {})
 
 
+def test_what_was_applied_at_once_is_in_order() -> None:
+    both = f"effect k31,k32 @{E}#3 sink=effect effect=batch"
+    assert order(judged(publish(31) + publish(32) + both)) == {}
+
+
 def test_sinks_are_apart() -> None:
     """What reached one sink first says nothing of another."""
     both = replace(BY_ACCOUNT, count=2, counts={"effect": 1, "mail": 1})
