@@ -28,7 +28,7 @@ from chaosharness.session.session import Session
 
 INTERRUPTED = 130
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
-CORRECT = ("services", "workers", "stores", "poison")
+CORRECT = ("services", "workers", "stores", "poison", "broker")
 """Flow files of correct services, in `fixtures/flows`; those in other languages are for `ci/languages`."""
 ELSEWHERE = ("languages.toml",)
 """Manifests of twins that `ci/languages` runs."""
