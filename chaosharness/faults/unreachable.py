@@ -14,7 +14,7 @@ from chaosharness.ports.plugin import Injection, Release, Target
 
 AGAIN_WITHIN_S = 15.0
 """A client of a broker may take seconds to connect again; one that waits for its store with each message, longer."""
-DEALT_WITH_WITHIN_S = 3.0
+DEALT_WITH_WITHIN_S = 8.0
 """What fails open does so when its client's time-out is over; what waits for its store is left to wait no longer."""
 DEALT_WITH = (Kind.EFFECT, Kind.REPLAY, Kind.SETTLE)
 
