@@ -41,6 +41,7 @@ REDELIVERIES = "".join(deliver("3", 1, "true") + "\n" + apply("3", number) for n
 HANDED_OVER_OFTEN = K3 + REDELIVERIES + settle("3")
 
 
+THREE_FAILED = "".join(f"invoke k3 op={op}\ncomplete k3 op={op} outcome=fail\n" for op in (31, 32, 33))
 TWO_COPIES = publish("3", 3) + f"publish k3 @{H}#2 confirms=true\n"
 NOBODY_CLAIMS_IT = (
     "held in orders:processing; nobody has claimed it since the fault, later messages went through, and a restart with "
@@ -135,6 +136,14 @@ FINDINGS: dict[str, tuple[Callable[[], Judgement], str, str, str, str]] = {
     "key_reused": (
         judged(insert(GREEN, "gate_held", K3 + OTHERS_CLASH + apply("3", 3) + settle("3"))),
         "key_reused", "k3", "one idempotency key for two bodies", "effect k2, key_reused k3",
+    ),
+    "key_reused, of another message than the first": (
+        judged(insert(GREEN, "gate_held", K3 + CLASH.replace("=k2", "=k1") + apply("3", 3) + settle("3"))),
+        "key_reused", "k3", "one idempotency key for two bodies", "effect k1, key_reused k3",
+    ),
+    "phantom, of three attempts two": (
+        judged(insert(GREEN, "gate_held", THREE_FAILED + apply("3", 3))),
+        "phantom", "k3", "reported as failed, and applied all the same", "complete k3, complete k3, effect k3",
     ),
     "producer_gave_up": (
         SILENT, "producer_gave_up", "k1", "the producer never told its caller",
