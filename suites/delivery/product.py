@@ -31,6 +31,7 @@ FLOW = """\
 semantic = "effectively_once"
 because = "a parcel is sent, and sent once"
 drain_within_s = {drain_within_s}
+scenarios = {scenarios}
 [flow.{name}.source]
 redis_list = "orders"
 [flow.{name}.consumer]
@@ -43,6 +44,12 @@ idempotent_by = "header:Idempotency-Key"
 {workload}
 payload = '{{"order_id": "{{key}}"}}'
 """
+SCENARIOS = [
+    "publish-store:publish-lost", "store-confirm:confirm-lost", "store-confirm:republish", "stored:broker-kill",
+    "store-deliver:cut", "deliver-effect:crash", "effect-response:crash", "effect-ack:crash", "effect-ack:partition",
+    "ack-settle:ack-lost",
+]  # fmt: skip
+"""Two of them are not applicable, one or two for each other window: a run of all that there are takes minutes."""
 SLOW = "messages = 400\nrate_per_s = 20"
 """A workload of twenty seconds: time to be interrupted in."""
 
@@ -54,7 +61,13 @@ def flow(
     drain_within_s: float = 20,
 ) -> str:
     """The text of a flow file with one flow; by default one that keeps its promise."""
-    return FLOW.format(name=name, service=FIXTURES / service, workload=workload, drain_within_s=drain_within_s)
+    return FLOW.format(
+        name=name,
+        service=FIXTURES / service,
+        workload=workload,
+        drain_within_s=drain_within_s,
+        scenarios=json.dumps(SCENARIOS),
+    )
 
 
 def twin(name: str = "brpop_worker") -> str:

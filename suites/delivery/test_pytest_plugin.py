@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from product import FIXTURES, Said, flow, inner_pytest, twin
+from product import FIXTURES, SCENARIOS, Said, flow, inner_pytest, twin
 
 from chaosharness.session.backend import VARIABLE
 
@@ -43,6 +43,7 @@ shipper = chaos.Flow(
     workload=chaos.workload(payload='{{"order_id": "{{key}}"}}'),
     semantic=chaos.effectively_once(),
     because="a parcel is sent, and sent once",
+    scenarios={SCENARIOS},
 )
 """
 
@@ -173,8 +174,9 @@ def test_every_window_of_a_flow_in_python(folder: Path) -> None:
         + """
 @chaos.every_window(shipper)
 def test_parcels(scenario):
-    result = scenario.run(messages=20)
+    result = scenario.run(messages=20, target=lambda payload: "-000006" in payload)
     assert (result.verdict, result.judgement.counts["owed"]) == ("upheld", 20)
+    assert result.target.endswith("-000006")
     assert scenario.id == "shipper[effect-ack:crash]"
 
 def test_beside():

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from leaks import Watch
-from product import ENDS_WITHIN_S, FIXTURES, PYTEST, SLOW, Said, cli, flow, inner_pytest, twin
+from product import ENDS_WITHIN_S, FIXTURES, PYTEST, SCENARIOS, SLOW, Said, cli, flow, inner_pytest, twin
 
 from chaosharness.ledger.reader import read
 from chaosharness.ledger.writer import SUFFIX
@@ -55,6 +55,7 @@ shipper = chaos.Flow(
     workload=chaos.workload(payload='{{"order_id": "{{key}}"}}'),
     semantic=chaos.effectively_once(),
     because="a parcel is sent, and sent once",
+    scenarios={SCENARIOS},
 )
 
 @chaos.every_window(shipper)
