@@ -59,8 +59,8 @@ def test_a_partition_of_another_link(bench: Bench, monkeypatch: pytest.MonkeyPat
     bench.green("effect-ack:partition", two)
     original = Breaking._target
 
-    def beside(self: Breaking, ticket: GateTicket) -> Target:
-        target = original(self, ticket)
+    def beside(self: Breaking, ticket: GateTicket, prepared: Evidence | None) -> Target:
+        target = original(self, ticket, prepared)
         others = {"clerk.0": LinkId("clerk", 1, BROKER), "clerk.1": LinkId("clerk", 0, BROKER)}
         return replace(target, link=self.wiring.links[others[target.link.id.partition(">")[0]]])
 

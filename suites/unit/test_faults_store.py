@@ -83,8 +83,8 @@ class Bench:
             self.server,  # type: ignore[arg-type]
             lambda: self.done.append("ready"),
             None,  # type: ignore[arg-type]
-            Way(S, self.cut),
-            [Way(R, self.cut)],
+            Way(S, self.cut),  # type: ignore[arg-type]
+            [Way(R, self.cut)],  # type: ignore[list-item]
         )
         held = {"store": store, "promise": BOUNDED, "sever": lambda: note("sever"), **more}
         ticket = SimpleNamespace(
@@ -194,7 +194,12 @@ def test_a_held_ack_is_thrown_away_when_the_entry_has_expired() -> None:
 
 def test_a_held_request_goes_on_when_a_second_consumer_has_worked() -> None:
     there = bench()
-    aimed = there.target(E, sever=lambda: there.told.then(f"deliver k1 @{D}#11 settled=false") or Evidence(True, "cut"))
+
+    def sever() -> Evidence:
+        there.told.then(f"deliver k1 @{D}#11 settled=false")
+        return Evidence(True, "cut")
+
+    aimed = there.target(E, sever=sever)
     injection = injected(Expire(), aimed)
     assert there.done == []
     assert f"was handed over on {D} while" in injection.evidence.what
