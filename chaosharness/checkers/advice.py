@@ -62,13 +62,12 @@ def advise(facts: Facts, promise: Promise) -> tuple[Advice, ...]:
 def _short_ttl(facts: Facts, promise: Promise) -> Iterator[Advice]:
     """Where all that a store has of a message that is done with ends before that message can come no more."""
     within_s = promise.redeliver_within_s
-    for key, entries in _taken(facts).items() if within_s else ():
+    for key, entries in _taken(facts).items():
         lives = [seen.get("ttl_s") for seen in entries.values()]
-        longest_s = max((ttl_s for ttl_s in lives if isinstance(ttl_s, int | float)), default=0)
         known = all(isinstance(ttl_s, int | float) for ttl_s in lives)
-        if within_s and known and longest_s < within_s and any(s.settles for s in facts.about(key, Kind.SETTLE)):
+        if within_s and known and max(lives) < within_s and any(s.settles for s in facts.about(key, Kind.SETTLE)):
             text = (
-                f"what is remembered of a message lives for {longest_s:g} s, and the message may come again for "
+                f"what is remembered of a message lives for {max(lives):g} s, and the message may come again for "
                 f"{within_s:g} s (redeliver_within_s): let it live longer than that"
             )
             yield Advice("short_ttl", text, tuple(seen.event for seen in entries.values())[:1])

@@ -122,13 +122,13 @@ def _struck(facts: Facts, gate: Seen, released: Seen | None, signalled: Mapping[
     """
     if gate.event.kind is Kind.GATE_CUT:
         return gate.at
-    acts = after(facts.of(Kind.FAULT_INJECTED), gate.at)[:1]
+    acts = facts.of(Kind.FAULT_INJECTED)
     acts += signalled.values()
     if not (KILLS_REPLICA | KILLS_BROKER | OWN_ACT) & set(aimed.faults):
-        acts += after(facts.of(Kind.SIGNALLED), gate.at)
+        acts += facts.of(Kind.SIGNALLED)
         acts += [seen for seen in facts.of(Kind.STEP) if seen.text("fault") in aimed.faults]
     if "republish" in aimed.faults:
         acts += [seen for seen in facts.about(aimed.key, Kind.INVOKE) if seen.text("by") == "republish"]
     if released and released.text("why") == "told" and released.get("forwarded") is False:
         acts.append(released)
-    return min((seen.at for seen in acts if seen.at > gate.at), default=None)
+    return min((seen.at for seen in after(acts, gate.at)), default=None)
