@@ -23,23 +23,23 @@ FILES = {
         'flows.toml:2: flow.shipper.semantic: unknown semantic "exactly_once"; did you mean "effectively_once"?',
     ),
     "window": (
-        ("[flow.shipper.source]", 'scenarios = ["effect-akc:crash"]\n[flow.shipper.source]'),
+        ('"effect-ack:crash"', '"effect-akc:crash"'),
         'flows.toml:5: flow.shipper.scenarios: unknown window "effect-akc"; did you mean "effect-ack"? (known: ',
     ),
     "fault": (
-        ("[flow.shipper.source]", 'scenarios = ["effect-ack:crush"]\n[flow.shipper.source]'),
+        ('"effect-ack:crash"', '"effect-ack:crush"'),
         'flows.toml:5: flow.shipper.scenarios: unknown fault "crush"; did you mean "crash"? (known: ',
     ),
     "template": (
         ("{effect}", "{efect}"),
-        'flows.toml:9: flow.shipper.consumer.env.CARRIER_URL: unknown template {efect}; did you mean "effect"?',
+        'flows.toml:10: flow.shipper.consumer.env.CARRIER_URL: unknown template {efect}; did you mean "effect"?',
     ),
     "command": (
         ("python3", "no-such-command"),
-        "flows.toml:8: flow.shipper.consumer.command: command not found: no-such-command (on PATH: ",
+        "flows.toml:9: flow.shipper.consumer.command: command not found: no-such-command (on PATH: ",
     ),
     "broker": (("redis_list", "redis_lst"), 'unknown key; did you mean "redis_list"?'),
-    "TOML": (("[flow.shipper.source]", "[flow.shipper.source"), "flows.toml:5: not TOML: "),
+    "TOML": (("[flow.shipper.source]", "[flow.shipper.source"), "flows.toml:6: not TOML: "),
     "no flow": ((GOOD, ""), "flows.toml: no flow is declared; expected a table [flow.NAME]"),
 }
 
@@ -47,7 +47,12 @@ OPTIONS = {
     "only": (["--only", "nothing*"], "--only nothing*: matches no scenario; an id has the form flow[window:fault]; "),
     "only, nearly": (["--only", "shipper[effect-akc:crash]"], "nearest: shipper[effect-ack:crash], "),
     "only, one of two": (["--only", "shipper[*", "--only", "nothing[*"], "--only nothing[*: matches no scenario"),
-    "fault of later": (["--only", "shipper[effect-ack:freeze]"], "not available yet: the fault freeze"),
+    "left out": (
+        ["--only", "shipper[effect-ack:freeze]"],
+        "--only shipper[effect-ack:freeze]: matches only what the flow's own `scenarios` leave out; it has shipper[pub",
+    ),
+    "pair left out": (["--only", "shipper[effect-ack:crash+broker-kill]"], "matches only what the flow's own `scen"),
+    "no such pair": (["--only", "shipper[effect-ack:crash+cras]"], "matches no scenario; nearest: shipper[effect-"),
     "target beyond": (
         ["--target", "999"],
         "flows.toml: target '999': of 30 messages, 0 to 26 are sent before the heal",
