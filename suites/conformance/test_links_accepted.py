@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 from links_peers import ARRIVES_WITHIN_S, Upstream, closed
 
-from chaosharness.links.accepted import client_of, clients
-from chaosharness.links.link import Link
+from chaosharness.links.accepted import NOT_PASSED_ON, client_of, clients
+from chaosharness.links.link import Link, proxy_name
 from chaosharness.links.toxics import BLACK_HOLE_IN
 from chaosharness.links.toxiproxy_api import Toxiproxies
 from chaosharness.model.address import Address, LinkId
 from chaosharness.model.errors import HarnessBroke
+from chaosharness.model.wait import wait_for
 from chaosharness.ports.launch import Instance, Launcher
 
 MANY = 40
@@ -76,6 +77,8 @@ def test_one_that_was_not_passed_on_does_not_count(
     link = toxiproxies.link(id, HERE, there := Address("127.0.0.1", port))
     with connect(link) as refused:
         assert closed(refused)
+    log = toxiproxy_server.log
+    wait_for("Toxiproxy's word on the one that it could not pass on", ARRIVES_WITHIN_S, lambda: _given_up(log, id))
     with socket.create_server((there.host, there.port)), connect(link) as client:
         assert client_of(toxiproxy_server.log, id, there, 1) == own_end(client)
 
@@ -108,3 +111,7 @@ def test_one_that_is_not_named_in_time_is_an_error(
         client_of(toxiproxy_server.log, id, upstream.address, 2, within_s=0.2)
     with pytest.raises(HarnessBroke, match="0 of them"):
         client_of(tmp_path / "no.log", id, upstream.address, 1, within_s=0)
+
+
+def _given_up(log: Path, link: LinkId) -> bool:
+    return any(NOT_PASSED_ON in line and proxy_name(link) in line for line in log.read_text().splitlines())
