@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from chaosharness.faults.target import declined
 from chaosharness.model.event import Event, Kind
 from chaosharness.model.gate import Action
 from chaosharness.ports.launch import Evidence
@@ -29,7 +30,7 @@ class Alarm:
         alarm = getattr(target.broker, "alarm", None)
         if alarm is None:
             why = f"{target.broker.name} raises no alarms"
-            yield Injection(Evidence(False, why), declined=why)
+            yield declined(why)
             return
         mark = len(target.witness.so_far())
         with alarm(target.server) as raised:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from chaosharness.faults.process import harness_holds, started_again
+from chaosharness.faults.target import declined
 from chaosharness.model.event import Event, Kind
 from chaosharness.model.gate import Action
 from chaosharness.ports.launch import Evidence, Scope, Signal
@@ -36,7 +37,7 @@ class CrashParent:
             yield harness_holds("kill")
             return
         if not target.instance.survivors():
-            yield Injection(Evidence(False, NO_ORPHANS), declined=NO_ORPHANS)
+            yield declined(NO_ORPHANS)
             return
         killed = target.instance.signal(Signal.KILL, Scope.PARENT)
         orphans = target.instance.survivors()

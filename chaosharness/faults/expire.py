@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from chaosharness.faults.second import await_second
-from chaosharness.faults.store import declined, no_store, not_recorded, records, times_to_live
+from chaosharness.faults.store import no_store, not_recorded, records, times_to_live
+from chaosharness.faults.target import declined
 from chaosharness.model.event import Event, Kind
 from chaosharness.model.gate import Action
 from chaosharness.ports.launch import Evidence

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from chaosharness.faults.process import harness_holds
 from chaosharness.faults.second import await_second
+from chaosharness.faults.target import delivered_on
 from chaosharness.model.event import Event, Kind
 from chaosharness.model.gate import Action
 from chaosharness.ports.launch import Evidence, Signal
@@ -52,7 +53,7 @@ def _given_up(target: Target, frozen: Evidence, mark: int) -> Evidence:
 
     Facts: `heartbeat_s` (None: not known), `closed_by` (`server`; `tap`: the harness), `handed_over_to` (a link).
     """
-    conn = _conn(target, mark)
+    conn = delivered_on(target, mark)
     heartbeat_s = _heartbeat_s(target, conn)
 
     def closed(event: Event) -> bool:
@@ -84,18 +85,6 @@ def _given_up(target: Target, frozen: Evidence, mark: int) -> Evidence:
         await_second(target, mark)
     whom = "" if not target.others else f"; then {target.key} was handed to {over or 'nobody else in time'}"
     return Evidence(True, f"{frozen.what}; its connection to the broker was closed by {said}{whom}", facts)
-
-
-def _conn(target: Target, mark: int) -> int | None:
-    """The connection to the broker on which the replica got the message, before the mark."""
-    if target.ticket.hold.link == target.link.id:
-        return target.ticket.hold.conn
-    handed = [
-        event.conn
-        for event in target.witness.so_far()[:mark]
-        if event.kind is Kind.DELIVER and target.key in event.keys and event.link == target.link.id
-    ]
-    return handed[-1] if handed else None
 
 
 def _heartbeat_s(target: Target, conn: int | None) -> float | None:

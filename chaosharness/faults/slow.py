@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+from chaosharness.faults.target import declined, delivered_on
 from chaosharness.model.errors import HarnessBroke
 from chaosharness.model.event import Event, Kind
 from chaosharness.model.gate import Action
@@ -46,10 +47,9 @@ class Slow:
     def inject(self, target: Target) -> Iterator[Injection]:
         """The evidence: the broker's close of the channel or connection that had the delivery, for this reason."""
         seen = target.witness.so_far()
-        handed = [e for e in seen if e.kind is Kind.DELIVER and target.key in e.keys and e.link == target.link.id]
-        conn = handed[-1].conn if handed else None
+        conn = delivered_on(target, len(seen))
         if any(e.kind is Kind.SETTLE and target.key in e.keys and e.conn == conn for e in seen):
-            yield Injection(Evidence(False, SETTLED), declined=SETTLED)
+            yield declined(SETTLED)
             return
         mark = len(seen)
 

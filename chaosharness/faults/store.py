@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 
+from chaosharness.faults.target import declined
 from chaosharness.model.event import Event, Kind
-from chaosharness.ports.launch import Evidence
 from chaosharness.ports.plugin import Injection, StoreTarget, Target
 
 
@@ -34,10 +34,6 @@ def not_recorded(store: StoreTarget) -> Injection:
         "nothing there could be missed"
     )
     return declined(why)
-
-
-def declined(why: str) -> Injection:
-    return Injection(Evidence(False, why), declined=why)
 
 
 def no_store() -> Injection:

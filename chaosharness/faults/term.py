@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from chaosharness.faults.process import harness_holds, started_again
+from chaosharness.faults.target import declined
 from chaosharness.model.errors import TimedOut
 from chaosharness.model.gate import Action
 from chaosharness.model.wait import wait_for
@@ -38,7 +39,7 @@ class Term:
             yield harness_holds("stop")
             return
         if why := self.declines(target):
-            yield Injection(Evidence(False, why), declined=why)
+            yield declined(why)
             return
         asked = target.instance.signal(Signal.TERM, Scope.PARENT)
         gone = target.ticket.await_gone(LETS_GO_WITHIN_S)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from chaosharness.faults.store import declined, no_store, not_recorded, records
+from chaosharness.faults.store import no_store, not_recorded, records
+from chaosharness.faults.target import declined
 from chaosharness.links.toxics import BLACK_HOLE_IN, BLACK_HOLE_OUT
 from chaosharness.model.event import Event, Kind
 from chaosharness.model.gate import Action
